@@ -1,0 +1,73 @@
+"""Job ids: ULIDs, 26 characters that sort by time.
+
+**Invariant**: ids made by one process strictly grow, even when its clock stands still or steps back; a forked child
+starts from fresh randomness (without that, two forks of one producer make the same ids, and rename(2) lets the second
+job silently replace the first).
+The text form is Crockford's base 32: https://github.com/ulid/spec
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, NewType
+
+from workqueue.clock import CLOCK
+
+if TYPE_CHECKING:
+    from workqueue.clock import Clock
+
+JobId = NewType("JobId", str)
+
+ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+LENGTH = 26
+PAIRS = [high + low for high in ALPHABET for low in ALPHABET]
+RANDOM_BITS = 80
+SHIFTS = range(120, -1, -10)
+"""13 pairs of characters, 10 bits each, the highest first."""
+
+
+class Ids:
+    """Makes ids for one process and what it forks."""
+
+    def __init__(self, clock: Clock = CLOCK) -> None:
+        self._clock = clock
+        self._start_anew()
+
+    def _start_anew(self) -> None:
+        self._lock = threading.Lock()
+        self._last = 0
+        self._pid = os.getpid()  # last: who sees it finds a lock that no thread of the parent holds
+
+    def next(self) -> JobId:
+        """Make an id that is greater than every id made before by this process."""
+        if self._pid != os.getpid():
+            # Before the lock: another thread of the parent may have held it at the fork.
+            self._start_anew()
+        with self._lock:
+            value = self._clock.now_ms() << RANDOM_BITS
+            if value >> RANDOM_BITS > self._last >> RANDOM_BITS:
+                # The top random bit stays 0: room for 2**79 further ids in the same millisecond.
+                value |= int.from_bytes(os.urandom(RANDOM_BITS // 8)) >> 1
+            else:
+                value = self._last + 1
+            self._last = value
+        return encode(value)
+
+
+def encode(value: int) -> JobId:
+    """The text of a 128-bit number."""
+    return JobId("".join([PAIRS[value >> shift & 1023] for shift in SHIFTS]))
+
+
+def milliseconds(job_id: str) -> int:
+    """When the id was made: milliseconds since the epoch, UTC, by its maker's clock."""
+    value = 0
+    for character in job_id[:10]:
+        value = value << 5 | ALPHABET.index(character)
+    return value
+
+
+def first_at(ms: int) -> JobId:
+    """The lowest id of a millisecond: where something of that age stands in the order of ids."""
+    return encode(ms << RANDOM_BITS)
