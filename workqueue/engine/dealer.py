@@ -1,0 +1,273 @@
+"""The dealer: finds the names of ready jobs and deals them out as hints, in order, each once.
+
+One supervisor has one dealer; its workers claim what they are dealt. A name is only a hint: the job stays in new/ until
+a worker's rename, so a dealer that dies loses nothing, and two dealers on one queue cost lost races, nothing else.
+The listing is the truth; what the watch reports only makes it earlier. Queues named first are served first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from workqueue.engine import batches, lookup
+from workqueue.engine.window import WIDTH, Window
+from workqueue.jobs import names
+
+if TYPE_CHECKING:
+    from workqueue.engine.root import Root
+
+RESCAN = 2.0
+"""Seconds between listings at least; and 20 times what the last one took."""
+
+
+class QueueDealer:
+    """The ready and the delayed names of one queue."""
+
+    def __init__(self, root: Root, queue: str, width: int = WIDTH) -> None:
+        self.queue = queue
+        self._root = root
+        self._width = width
+        self._new = root.space(queue, "new")
+        self._later = root.space(queue, "later")
+        self._window = Window(width)
+        self._delayed: list[tuple[int, str]] = []
+        self._delayed_cut = False
+        self._dealt: set[str] = set()
+        self._open: Counter[str] = Counter()
+        """Batch directories, and how many of the jobs listed in each have not been settled."""
+        self._no_batches: set[str] = set()
+        self._spent: set[str] = set()
+        """Batch directories that hold nothing to claim, and could not be removed."""
+        self._skipped: dict[str, int] = {}
+        """Names that cannot be renamed, with their inode: a new file of that name is tried again."""
+        self.next_listing = 0.0
+
+    # -- what there is -----------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._window)
+
+    def refresh(self, rescan: float = RESCAN, *, now: bool = False) -> None:
+        """List new/ and later/ again if it is time to."""
+        clock = self._root.clock
+        start = clock.monotonic()
+        used_up = self._window.is_cut and not len(self._window)
+        if not (now or used_up or start >= self.next_listing):
+            return
+        self._open.clear()
+        self._spent.clear()
+        self._window.fill(self._listing(), clock.now_ms())
+        self._list_later()
+        self.next_listing = clock.monotonic() + max(rescan, 20 * (clock.monotonic() - start))
+
+    def _listing(self) -> list[str]:
+        listed = self._root.fs.list(self._new)
+        if self._skipped:
+            listed = [text for text in listed if not self._is_skipped(text)]
+        return [text for text in listed if text not in self._dealt] if self._dealt else listed
+
+    def _is_skipped(self, text: str) -> bool:
+        inode = self._skipped.get(text)
+        if inode is None:
+            return False
+        with contextlib.suppress(OSError):
+            if self._root.fs.stat(f"{self._new}/{text}").st_ino == inode:
+                return True
+        del self._skipped[text]
+        return False
+
+    def _list_later(self) -> None:
+        found = [(names.due_of(text), text) for text in self._root.fs.list(self._later)]
+        self._delayed_cut = len(found) > self._width
+        self._delayed = heapq.nsmallest(self._width, found) if self._delayed_cut else sorted(found)
+
+    def add(self, text: str) -> None:
+        """Learn of a name in new/ before the next listing."""
+        if text not in self._dealt and text not in self._skipped and not text.startswith("."):
+            self._window.add(text, self._root.clock.now_ms())
+
+    def add_later(self, text: str) -> None:
+        """Learn of a name in later/ before the next listing."""
+        if not text.startswith("."):
+            heapq.heappush(self._delayed, (names.due_of(text), text))
+
+    def skip(self, text: str, inode: int) -> None:
+        """Leave a name that cannot be renamed alone, for as long as it is this file."""
+        self._dealt.discard(text)
+        self._skipped[text] = inode
+
+    def is_empty(self) -> bool:
+        """Whether nothing that can be claimed is in new/; asks the disk."""
+        self.refresh(now=True)
+        if self._dealt or self._first() is not None:
+            return False
+        return all(text in self._skipped or text in self._spent for text in self._root.fs.list(self._new))
+
+    # -- dealing -----------------------------------------------------------------------------------------------
+
+    def deal(self, count: int) -> list[str]:
+        """Take the next names, `count` at most."""
+        dealt: list[str] = []
+        while len(dealt) < count and (text := self._first()) is not None:
+            self._window.pop()
+            self._dealt.add(text)
+            dealt.append(text)
+        return dealt
+
+    def _first(self) -> str | None:
+        """The name that is next, with batch directories opened on the way; it stays in the window."""
+        while len(self._window):
+            text = self._window.first()
+            if text in self._dealt:
+                self._window.pop()
+            elif names.is_batch(text) and text not in self._no_batches:
+                self._window.pop()
+                self._open_batch(text)
+            else:
+                return text
+        return None
+
+    def _open_batch(self, text: str) -> None:
+        """Put the jobs of a batch into the window; anything of such a name but a readable directory is a bare job."""
+        path = f"{self._new}/{text}"
+        try:
+            inside = [f"{text}/{name}" for name in lookup.list_batch(self._root, path)]
+        except FileNotFoundError:
+            return
+        except (NotADirectoryError, PermissionError):
+            self._no_batches.add(text)
+            self._window.add(text, self._root.clock.now_ms(), even_beyond=True)
+            return
+        waiting = [name for name in inside if not self._is_skipped(name)]
+        if not waiting:
+            self._spent.add(text)
+            self._close_batch(text)
+            return
+        self._open[text] = len(inside)
+        now_ms = self._root.clock.now_ms()
+        for name in waiting:
+            if name not in self._dealt:
+                self._window.add(name, now_ms, even_beyond=True)
+
+    def _close_batch(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            batches.remove_if_empty(self._root, f"{self._new}/{text}")
+
+    def settle(self, texts: list[str]) -> None:
+        """Learn that dealt names were claimed, or lost to another."""
+        self._dealt.difference_update(texts)
+        for text in texts:
+            batch, slash, _ = text.rpartition("/")
+            if slash and self._open[batch]:
+                self._open[batch] -= 1
+                if not self._open[batch]:
+                    self._close_batch(batch)
+
+    def give_back(self, texts: list[str]) -> None:
+        """Take names back that their worker never claimed."""
+        self._dealt.difference_update(texts)
+        for text in texts:
+            self._window.add(text, self._root.clock.now_ms(), even_beyond=True)
+
+    # -- delayed jobs ------------------------------------------------------------------------------------------
+
+    def promote(self) -> int:
+        """Move the jobs that are due from later/ to new/; returns how many."""
+        count = 0
+        while self._delayed and self._delayed[0][0] <= self._root.clock.now_ms():
+            count += self._promote(heapq.heappop(self._delayed)[1])
+        if not self._delayed and self._delayed_cut:
+            self._list_later()
+        return count
+
+    def _promote(self, text: str) -> bool:
+        ready = names.without_due(text)
+        name = names.parse(text)
+        target = name.ready() if name is not None else ready
+        move = self._root.fs.rename if name or names.is_batch(ready) else self._root.fs.rename_new
+        try:
+            move(f"{self._later}/{text}", f"{self._new}/{target}")
+        except OSError:
+            return False  # promoted by another, moved by hand, or not to be moved: the next listing tells
+        self.add(target)
+        return True
+
+    def next_due(self) -> float | None:
+        """Seconds until the first delayed job is due; None if there is none."""
+        if not self._delayed:
+            return None
+        return max(0.0, (self._delayed[0][0] - self._root.clock.now_ms()) / 1000)
+
+
+class Dealer:
+    """The dealers of several queues, the first served first."""
+
+    def __init__(self, root: Root, queues: list[str]) -> None:
+        self._root = root
+        self.rescan = RESCAN
+        """Seconds between listings at least; less where there are no wake-ups."""
+        self.queues = {queue: QueueDealer(root, queue) for queue in queues}
+
+    def __len__(self) -> int:
+        """How many names are known to be ready; of a large backlog, or of batches, only the first."""
+        return sum(len(dealer) for dealer in self.queues.values())
+
+    def add(self, queue: str, text: str) -> None:
+        """Learn of a name in new/."""
+        self.queues[queue].add(text)
+
+    def add_later(self, queue: str, text: str) -> None:
+        """Learn of a name in later/."""
+        self.queues[queue].add_later(text)
+
+    def settle(self, queue: str, texts: list[str]) -> None:
+        """Learn that dealt names were claimed, or lost to another."""
+        if texts:
+            self.queues[queue].settle(texts)
+
+    def give_back(self, queue: str, texts: list[str]) -> None:
+        """Take names back that their worker never claimed."""
+        self.queues[queue].give_back(texts)
+
+    def skip(self, queue: str, text: str, inode: int) -> None:
+        """Leave a name that cannot be renamed alone."""
+        self.queues[queue].skip(text, inode)
+
+    def refresh(self, *, now: bool = False) -> None:
+        """List what is to be listed again, and promote what is due."""
+        for dealer in self.queues.values():
+            dealer.refresh(self.rescan, now=now)
+            dealer.promote()
+
+    def deal(self, count: int) -> tuple[str, list[str]] | None:
+        """The next names of the first queue that has any."""
+        for dealer in self.queues.values():
+            dealt = dealer.deal(count)
+            if dealt:
+                return dealer.queue, dealt
+        return None
+
+    def next_due(self) -> float | None:
+        """Seconds until the first delayed job of all is due."""
+        due = [when for dealer in self.queues.values() if (when := dealer.next_due()) is not None]
+        return min(due, default=None)
+
+    def is_drained(self) -> bool:
+        """Whether nothing is ready, running or waiting for another attempt; asks the disk."""
+        return all(self._is_drained(dealer) for dealer in self.queues.values())
+
+    def _is_drained(self, dealer: QueueDealer) -> bool:
+        # In the order in which jobs move: one that is deferred or recovered meanwhile is seen at least once.
+        if not dealer.is_empty() or self._root.fs.list(self._root.space(dealer.queue, "cur")):
+            return False
+        return self._nothing_to_retry(dealer.queue) and dealer.is_empty()
+
+    def _nothing_to_retry(self, queue: str) -> bool:
+        for text in lookup.entries(self._root, queue, "later"):
+            name = names.parse(text.rpartition("/")[2])
+            if name is not None and name.attempt > 0:
+                return False
+        return True

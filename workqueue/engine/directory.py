@@ -1,0 +1,172 @@
+"""The directory engine: every verb is one rename, link or unlink in a root.
+
+This module only gathers the verbs under the protocol's names; each one's duty, and the reason for its order of steps,
+stands in the module that does it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from workqueue.engine import batches, claims, lookup, operate, records, settle, submit
+from workqueue.engine.limits import Limits
+from workqueue.errors import BadPayload
+from workqueue.jobs.durations import shown_size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from workqueue.engine.protocol import Claim, Corrupted, Engine, Located, NewJob, Placed
+    from workqueue.engine.root import Root
+    from workqueue.engine.settings import Settings
+    from workqueue.jobs.ids import JobId
+    from workqueue.jobs.states import State
+
+
+class DirectoryEngine:
+    """The verbs, in one root."""
+
+    def __init__(self, root: Root) -> None:
+        self.root = root
+        self._limits = Limits(root)
+
+    # -- queues ------------------------------------------------------------------------------------------------
+
+    def settings(self, queue: str) -> Settings:
+        """What holds for the jobs of a queue."""
+        return self.root.settings(queue)
+
+    def queues(self) -> list[str]:
+        """The queues there are."""
+        return self.root.queues()
+
+    def make_queue(self, queue: str) -> None:
+        """Make a queue unless it is there."""
+        self.root.make_queue(queue)
+
+    # -- submit ------------------------------------------------------------------------------------------------
+
+    def put(self, job: NewJob) -> Placed:
+        """Submit one job; the queue's limits are checked first."""
+        self.root.space(job.queue, "tmp")
+        if job.file is None:
+            self._check_payload(job.queue, len(job.payload))
+        self._limits.check(job.queue, 1, len(job.payload) if job.file is None else submit.file_size(job.file))
+        return submit.put(self.root, job)
+
+    def put_many(self, like: NewJob, payloads: Iterable[tuple[bytes, str]]) -> Iterator[list[JobId]]:
+        """Submit many jobs in batches, each all or nothing; yields the ids of each."""
+        self.root.space(like.queue, "tmp")
+        return self._put_many(like, payloads)
+
+    def _put_many(self, like: NewJob, payloads: Iterable[tuple[bytes, str]]) -> Iterator[list[JobId]]:
+        for batch in batches.split(self._fitting(like.queue, payloads)):
+            self._limits.check(like.queue, len(batch), sum(len(payload) for payload, _ in batch))
+            yield batches.put(self.root, like, batch)
+
+    def _fitting(self, queue: str, payloads: Iterable[tuple[bytes, str]]) -> Iterator[tuple[bytes, str]]:
+        for payload, kind in payloads:
+            self._check_payload(queue, len(payload))
+            yield payload, kind
+
+    def _check_payload(self, queue: str, size: int) -> None:
+        limit = self.root.settings(queue).max_payload
+        if size > limit:
+            raise BadPayload(
+                f"payload: {shown_size(size)}, max_payload of queue {queue!r} is {shown_size(limit)};"
+                " submit it as a file: submit(file=…, mode='move')"
+            )
+
+    # -- run ---------------------------------------------------------------------------------------------------
+
+    def take(self, queue: str, hint: str, slot: int) -> Claim | Corrupted | None:
+        """Claim the job of a hint; None if another was faster."""
+        return claims.take(self.root, queue, hint, slot)
+
+    def body(self, claim: Claim) -> bytes:
+        """The payload's bytes."""
+        return claims.body(self.root, claim)
+
+    def open_payload(self, claim: Claim) -> BinaryIO:
+        """The payload as a file, at its beginning."""
+        return claims.open_payload(self.root, claim)
+
+    def payload_path(self, claim: Claim) -> str:
+        """The path of a file that holds just the payload."""
+        return claims.payload_path(self.root, claim)
+
+    def keeps(self, claim: Claim) -> bool:
+        """Whether the outcome of this job is kept."""
+        return settle.keep_for(self.root, claim) > 0
+
+    def finish(self, claim: Claim, result: bytes | None = None) -> bool:
+        """End a job that succeeded."""
+        return settle.finish(self.root, claim, result)
+
+    def defer(self, claim: Claim, delay: float, *, free: bool = False) -> bool:
+        """Run a job again after `delay` seconds; `free` gives the attempt back."""
+        return settle.defer(self.root, claim, delay, free=free)
+
+    def fail(self, claim: Claim) -> bool:
+        """Put a job into failed/."""
+        return settle.fail(self.root, claim)
+
+    def release(self, claim: Claim) -> bool:
+        """Make a job ready as if its run had never started."""
+        return settle.release(self.root, claim)
+
+    def drop(self, claim: Claim) -> bool:
+        """Remove a job whose cancel was ordered."""
+        return settle.drop(self.root, claim)
+
+    def corrupt(self, claim: Claim, reason: str) -> bool:
+        """Put a job that cannot be read into corrupt/."""
+        return claims.quarantine(self.root, claim.queue, claim.name, claim.path, reason) is not None
+
+    def add_error(self, claim: Claim, error: dict[str, Any]) -> None:
+        """Record a failed attempt; best effort."""
+        records.add_error(self.root, claim.id, error)
+
+    # -- looks -------------------------------------------------------------------------------------------------
+
+    def find(self, job_id: str) -> Located | None:
+        """Where a job is; None only if it was nowhere."""
+        return lookup.find(self.root, self.root.queues(), job_id)
+
+    def scan(self, queue: str, state: State) -> Iterator[Located]:
+        """The jobs of a state, in order."""
+        return lookup.scan(self.root, queue, state)
+
+    def counts(self, queue: str) -> dict[State, int]:
+        """How many jobs each state has."""
+        return lookup.counts(self.root, queue)
+
+    def load(self, found: Located) -> Claim:
+        """Read a job, wherever it lies; raises Damaged."""
+        return claims.load(self.root, found.queue, found.name, found.path)
+
+    def errors(self, job_id: str) -> list[dict[str, Any]]:
+        """A job's failed attempts."""
+        return records.errors(self.root, job_id)
+
+    def result(self, job_id: str) -> bytes | None:
+        """What a job's handler returned, where it is kept."""
+        return records.result(self.root, job_id)
+
+    # -- operators ---------------------------------------------------------------------------------------------
+
+    def retry(self, found: Located) -> bool:
+        """Make a job ready now."""
+        return operate.retry(self.root, found)
+
+    def cancel(self, found: Located) -> State | None:
+        """End a job that has not ended."""
+        return operate.cancel(self.root, found)
+
+    def remove(self, found: Located) -> bool:
+        """Remove a job that has ended."""
+        return operate.remove(self.root, found)
+
+
+def _proves_the_protocol(engine: DirectoryEngine) -> Engine:
+    return engine

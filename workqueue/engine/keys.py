@@ -1,0 +1,164 @@
+"""Unique keys: of all jobs of a queue that are new, later, cur or held, one may have a key.
+
+``.fsq/keys/XX/HASH`` is a hard link of the holder's own file, so it needs no second record that could disagree:
+
+    links of HASH   means
+    2 or more       the holder's file is somewhere: look it up once; found alive: taken
+    1               its job is gone (it ended, and died before it let the key go): free
+    1, and a ban    ``key_for``: the job ended, and the key stays taken until the ban's mtime
+
+**Invariant**: link and publishing rename happen under the shard's lock, so a holder found in tmp/ belongs to a
+submitter that died between them; its publish is finished, not undone, because it may have been acknowledged elsewhere.
+**Invariant**: a key is freed under the lock, and only if it is still this job's inode.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from workqueue.engine.lookup import find_inode, find_named
+from workqueue.engine.renames import rename
+from workqueue.errors import StoreError, WrongState
+from workqueue.jobs import names
+from workqueue.jobs.content import LONGEST_LINE, Damaged, Options, decode_options
+from workqueue.jobs.ids import JobId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from workqueue.engine.root import Root
+
+PATIENCE = 10.0
+"""Seconds: the lock is held for microseconds, so whoever waits longer waits for a stopped process."""
+BAN = b'{"fsq-ban":'
+
+
+class Ban(msgspec.Struct):
+    """What a key's file holds when it outlives its job."""
+
+    id: str = msgspec.field(name="fsq-ban")
+
+
+def key_path(root: Root, queue: str, key: str) -> str:
+    """Where a key's link is."""
+    digest = hashlib.sha256(f"{queue}\0{key}".encode("utf-8", "surrogateescape")).hexdigest()
+    return root.dot("keys", digest[:2], digest)
+
+
+@contextmanager
+def locked(root: Root, path: str) -> Iterator[None]:
+    """Hold the lock of a key's shard."""
+    shard = os.path.dirname(path)
+    fd = root.fs.open_dir(shard)
+    try:
+        end = root.clock.monotonic() + PATIENCE
+        while not root.fs.lock(fd):
+            if root.clock.monotonic() > end:
+                cause = OSError(errno.EBUSY, "another process has held the lock for 10 s: is it stopped?", shard)
+                raise StoreError("lock the key", cause)
+            root.clock.sleep(0.001)
+        yield
+    finally:
+        os.close(fd)
+
+
+def publish(root: Root, queue: str, key: str, source: str, target: str, *, durable: bool) -> JobId | None:
+    """Publish `source` as `target` under its key; returns the holder's id instead if the key is taken."""
+    path = key_path(root, queue, key)
+    with locked(root, path):
+        holder = acquire(root, queue, path, source)
+        if holder is not None:
+            return holder
+        if durable:
+            # Before the job can be seen: else a power cut could keep the job and lose its key.
+            root.fs.sync_dir(os.path.dirname(path))
+        rename(root, source, target)
+    return None
+
+
+def acquire(root: Root, queue: str, path: str, source: str, own: str = "") -> JobId | None:
+    """Link `source` at its key, over what a dead job or `own` left there; returns the holder's id if there is one."""
+    while True:
+        try:
+            root.fs.link(source, path)
+        except FileExistsError:
+            if root.fs.stat(path).st_ino == root.fs.stat(source).st_ino:
+                return None  # our own link: the first try happened though it reported failure
+            holder = judge(root, queue, path)
+            if holder not in {None, own}:
+                return holder
+            root.fs.discard(path)
+        else:
+            return None
+
+
+def judge(root: Root, queue: str, path: str) -> JobId | None:
+    """The id of the job that has this key; None if nobody does."""
+    status = root.fs.stat(path)
+    head = root.fs.read(path, LONGEST_LINE)
+    if status.st_nlink == 1:
+        return banned(root, head, status.st_mtime)
+    found = find_holder(root, queue, status.st_ino, head)
+    if found is None:
+        return None
+    space, text = found
+    name = names.parse(text.rpartition("/")[2])
+    if name is None:
+        return None
+    if space == "tmp":
+        space = "new" if name.due is None else "later"
+        try:
+            root.fs.rename(f"{root.space(queue, 'tmp')}/{text}", f"{root.space(queue, space)}/{text}")
+        except FileNotFoundError:
+            return None  # its submitter lives, and has just given up; or it was cleaned away
+    if space in {"new", "later"}:
+        # Its submitter may not have come to this sync; whoever is told of the job may rely on it.
+        root.fs.sync_dir(root.space(queue, space))
+    return name.id
+
+
+def find_holder(root: Root, queue: str, inode: int, head: bytes) -> tuple[str, str] | None:
+    """Where a key's job lies, among the living: by its name, or by its inode where line 1 does not tell it."""
+    try:
+        options = decode_options(head.partition(b"\n")[0])
+    except Damaged:
+        return find_inode(root, queue, inode)
+    return find_named(root, queue, options.name) if options.name else find_inode(root, queue, inode)
+
+
+def banned(root: Root, head: bytes, until: float) -> JobId | None:
+    """The id of the ended job that still bans its key."""
+    if not head.startswith(BAN) or until <= root.clock.now():
+        return None
+    with contextlib.suppress(msgspec.MsgspecError):
+        return JobId(msgspec.json.decode(head, type=Ban).id)
+    return None
+
+
+def free(root: Root, queue: str, options: Options, inode: int, job_id: str) -> None:
+    """Let the key of an ended job go, or turn it into a ban; best effort: a left-over is taken over."""
+    path = key_path(root, queue, options.key or "")
+    with contextlib.suppress(OSError), locked(root, path):
+        if root.fs.stat(path).st_ino != inode:
+            return
+        if options.key_for:
+            root.fs.publish(path, msgspec.json.encode(Ban(job_id)), mtime=root.clock.now() + options.key_for)
+        else:
+            root.fs.unlink(path)
+
+
+def reacquire(root: Root, queue: str, options: Options, own: str, source: str, target: str) -> None:
+    """Move an ended job back to life under its key; refused if another job has it now."""
+    path = key_path(root, queue, options.key or "")
+    with locked(root, path):
+        holder = acquire(root, queue, path, source, own)
+        if holder is not None:
+            raise WrongState(f"its key {options.key!r} belongs to job {holder} now; cancel that one first")
+        root.fs.rename(source, target)

@@ -1,0 +1,138 @@
+"""What every engine can do: the verbs of the states' arrows, and a few looks.
+
+The producer, the runner and the command line know these words only, not the directory. An engine finds work its own
+way: a `Dealer` in the supervisor deals out hints, `take` in a worker turns a hint into a claim.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from workqueue.jobs.content import JSON, Options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from workqueue.engine.settings import Settings
+    from workqueue.jobs.ids import JobId
+    from workqueue.jobs.names import Name
+    from workqueue.jobs.states import State
+
+
+@dataclass(slots=True)
+class NewJob:
+    """A job to be put: its payload is bytes, or a file that becomes the job."""
+
+    queue: str
+    payload: bytes = b""
+    type: str = JSON
+    file: str | None = None
+    mode: str = "copy"
+    priority: int = 5
+    due: int | None = None
+    label: str = ""
+    options: Options = field(default_factory=Options)
+    durable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where a job was put; not `created` if its key was taken, by the job of this id."""
+
+    id: JobId
+    queue: str
+    created: bool = True
+
+
+@dataclass(slots=True)
+class Claim:
+    """A job that runs: its file, open to nobody but the worker that has it."""
+
+    queue: str
+    name: Name
+    path: str
+    options: Options
+    inode: int
+    size: int
+    offset: int = 0
+    """Where the payload begins in the file."""
+    head: bytes | None = None
+    """The payload, where it was small enough to be read with line 1."""
+    scratch: bool = False
+    """Whether this run made a directory under stage/."""
+
+    @property
+    def id(self) -> JobId:
+        """The job's id."""
+        return self.name.id
+
+
+@dataclass(frozen=True, slots=True)
+class Corrupted:
+    """What could not be read as a job, and was moved aside."""
+
+    queue: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A job as it was found: where, and under which name."""
+
+    queue: str
+    state: State
+    name: Name
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What became of a dead worker's claim."""
+
+    queue: str
+    name: Name
+    state: State | None
+    """None: its cancel had been ordered."""
+    error: str = ""
+    released: bool = False
+
+
+class Unclaimable(Exception):
+    """A name that cannot even be renamed: it is skipped, and told once."""
+
+    def __init__(self, queue: str, hint: str, inode: int, cause: OSError) -> None:
+        super().__init__(f"{queue}/new/{hint}: {cause.strerror}")
+        self.queue, self.hint, self.inode, self.cause = queue, hint, inode, cause
+
+
+class Engine(Protocol):
+    """The verbs. Losing a race is None or False."""
+
+    def settings(self, queue: str) -> Settings: ...
+    def queues(self) -> list[str]: ...
+    def make_queue(self, queue: str) -> None: ...
+
+    def put(self, job: NewJob) -> Placed: ...
+    def put_many(self, like: NewJob, payloads: Iterable[tuple[bytes, str]]) -> Iterator[list[JobId]]: ...
+
+    def take(self, queue: str, hint: str, slot: int) -> Claim | Corrupted | None: ...
+    def body(self, claim: Claim) -> bytes: ...
+    def payload_path(self, claim: Claim) -> str: ...
+    def finish(self, claim: Claim, result: bytes | None = None) -> bool: ...
+    def defer(self, claim: Claim, delay: float, *, free: bool = False) -> bool: ...
+    def fail(self, claim: Claim) -> bool: ...
+    def release(self, claim: Claim) -> bool: ...
+    def corrupt(self, claim: Claim, reason: str) -> bool: ...
+    def add_error(self, claim: Claim, error: dict[str, Any]) -> None: ...
+
+    def find(self, job_id: str) -> Located | None: ...
+    def scan(self, queue: str, state: State) -> Iterator[Located]: ...
+    def counts(self, queue: str) -> dict[State, int]: ...
+    def errors(self, job_id: str) -> list[dict[str, Any]]: ...
+    def result(self, job_id: str) -> bytes | None: ...
+
+    def retry(self, found: Located) -> bool: ...
+    def cancel(self, found: Located) -> State | None: ...
+    def remove(self, found: Located) -> bool: ...

@@ -1,0 +1,90 @@
+"""``.fsq/jobs/ID/``: what a job has beside its file, only for the jobs that need it.
+
+    options        of a job whose whole file is payload; synced before the job appears
+    errors.jsonl   one line for each attempt that failed, and why it lies in corrupt/
+    result         what the handler returned, where outcomes are kept
+
+**Invariant**: nothing is ever decided from these files but a whole-file job's options; the rename decides. So an error
+that cannot be recorded (a full disk) stops no job.
+Whoever removes a job's last file removes its directory here, after it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from workqueue.jobs.content import PLAIN, Damaged, Options, decode_options
+
+if TYPE_CHECKING:
+    from workqueue.engine.root import Root
+
+
+def directory(root: Root, job_id: str) -> str:
+    """Where the job's records are."""
+    return root.dot("jobs", job_id)
+
+
+def put_options(root: Root, job_id: str, line: bytes) -> None:
+    """Write the options of a whole-file job, durably: they must be there when the job appears."""
+    root.fs.mkdir(directory(root, job_id))
+    root.fs.publish(f"{directory(root, job_id)}/options", line)
+    root.fs.sync_dir(root.dot("jobs"))
+
+
+def options(root: Root, job_id: str) -> Options:
+    """The options of a whole-file job; those of the queue where it brought none."""
+    try:
+        return decode_options(root.fs.read(f"{directory(root, job_id)}/options"))
+    except FileNotFoundError:
+        return PLAIN
+    except OSError as error:
+        raise Damaged(f"its options cannot be read: {error.strerror}") from None
+
+
+def add_error(root: Root, job_id: str, error: dict[str, Any]) -> None:
+    """Record a failed attempt; best effort."""
+    with contextlib.suppress(OSError):
+        _append(root, job_id, "errors.jsonl", error)
+
+
+def errors(root: Root, job_id: str) -> list[dict[str, Any]]:
+    """The failed attempts, oldest first; a line that a crash tore is left out."""
+    try:
+        lines = root.fs.read(f"{directory(root, job_id)}/errors.jsonl").splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        with contextlib.suppress(ValueError, msgspec.MsgspecError):
+            found.append(msgspec.json.decode(line, type=dict[str, Any]))
+    return found
+
+
+def put_result(root: Root, job_id: str, data: bytes) -> None:
+    """Keep what the handler returned."""
+    with contextlib.suppress(FileExistsError):
+        root.fs.mkdir(directory(root, job_id))
+    root.fs.publish(f"{directory(root, job_id)}/result", data, durable=False)
+
+
+def result(root: Root, job_id: str) -> bytes | None:
+    """What the handler returned, as JSON; None where nothing is kept."""
+    try:
+        return root.fs.read(f"{directory(root, job_id)}/result")
+    except FileNotFoundError:
+        return None
+
+
+def remove(root: Root, job_id: str) -> None:
+    """Remove what the job had; best effort, a left-over is only space."""
+    with contextlib.suppress(OSError):
+        root.fs.remove_tree(directory(root, job_id))
+
+
+def _append(root: Root, job_id: str, file: str, line: dict[str, Any]) -> None:
+    with contextlib.suppress(FileExistsError):
+        root.fs.mkdir(directory(root, job_id))
+    root.fs.append(f"{directory(root, job_id)}/{file}", msgspec.json.encode(line) + b"\n")

@@ -1,0 +1,151 @@
+"""Recovery: what becomes of the claims of dead workers. An ordinary arrow, not a repair.
+
+**Invariant**: the claims, stage and commit of slot N are touched only by its owner and by the holder of its lock; the
+holder ends what is left of the dead worker's session first.
+A death costs the job the attempt it was charged at the claim; a job out of attempts goes to failed/, any other is ready
+again at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from workqueue.engine import claims, marks, records, sessions, settle, slots
+from workqueue.engine.protocol import Recovered
+from workqueue.jobs import names
+from workqueue.jobs.content import Damaged
+from workqueue.jobs.states import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from workqueue.engine.protocol import Claim
+    from workqueue.engine.root import Root
+    from workqueue.engine.slots import Slot
+
+
+def sweep(root: Root, queues: list[str], mine: set[int]) -> Iterator[Recovered | str]:
+    """Take over every slot that has claims in these queues and no living owner; texts are to be told."""
+    owned = {number for queue in queues for number in _claiming(root, queue)}
+    for number in sorted(owned - mine):
+        slot = slots.try_lock(root, number)
+        if slot is not None:
+            try:
+                yield from take_over(root, slot)
+            finally:
+                slot.close()
+
+
+def _claiming(root: Root, queue: str) -> Iterator[int]:
+    """The slots named in cur/. A job that somebody moved there by hand belongs to nobody: it goes back to new/."""
+    directory = root.space(queue, "cur")
+    for text in root.fs.list(directory):
+        name = names.parse(text)
+        if name is not None and name.owner is not None:
+            yield name.owner.slot
+        else:
+            # One that cannot go (its name is in use in new/, say) is tried again by the next sweep, and stops nothing.
+            with contextlib.suppress(OSError):
+                root.fs.rename_new(f"{directory}/{text}", f"{root.space(queue, 'new')}/{text}")
+
+
+def take_over(root: Root, slot: Slot) -> Iterator[Recovered | str]:
+    """Settle everything of a slot whose lock we hold; leaves it alone while its session cannot be ended."""
+    ended = sessions.end_left_over(slot.former(), root.clock)
+    if ended.told:
+        yield ended.told
+        if "cannot be killed" in ended.told:
+            return
+    yield from recover_slot(root, slot.number)
+    slot.clear()
+
+
+def recover_slot(root: Root, number: int, error: str = "its worker died") -> Iterator[Recovered]:
+    """Recover the claims of a slot, and discard what their runs staged."""
+    for claim in claims_of(root, number):
+        found = recover(root, claim, error)
+        if found is not None:
+            yield found
+    drop_stages(root, number)
+
+
+def drop_stages(root: Root, number: int) -> None:
+    """Discard what the dead runs of a slot staged."""
+    for text in root.fs.list(root.dot("stage")):
+        name = names.parse(text)
+        if name is not None and name.owner is not None and name.owner.slot == number:
+            with contextlib.suppress(OSError):
+                root.fs.remove_tree(root.dot("stage", text))
+
+
+def claims_of(root: Root, number: int) -> Iterator[Claim]:
+    """The claims of a slot, in every queue."""
+    for queue in root.queues():
+        yield from claimed(root, queue, number)
+
+
+def claimed(root: Root, queue: str, number: int) -> Iterator[Claim]:
+    """The claims of a slot; one that cannot be read is quarantined."""
+    directory = root.space(queue, "cur")
+    for text in root.fs.list(directory):
+        name = names.parse(text)
+        if name is None or name.owner is None or name.owner.slot != number:
+            continue
+        path = f"{directory}/{text}"
+        try:
+            yield claims.load(root, queue, name, path)
+        except Damaged as damage:
+            claims.quarantine(root, queue, name, path, str(damage))
+        except FileNotFoundError:
+            continue
+
+
+def recover(root: Root, claim: Claim, error: str) -> Recovered | None:
+    """Give a dead run's job back, or put it into failed/ if that was its last attempt."""
+    if marks.is_marked(root, claim.id):
+        return _drop(root, claim)
+    record_death(root, claim, error)
+    if claim.name.attempt >= max_attempts(root, claim):
+        state, moved = State.FAILED, settle.fail(root, claim)
+    else:
+        state, moved = State.NEW, settle.put_back(root, claim)
+    return Recovered(claim.queue, claim.name, state, error) if moved else None
+
+
+def release(root: Root, claim: Claim) -> Recovered | None:
+    """Give a job back whose run was ended by order: the attempt is not charged."""
+    if marks.is_marked(root, claim.id):
+        return _drop(root, claim)
+    moved = settle.release(root, claim)
+    return Recovered(claim.queue, claim.name, State.NEW, released=True) if moved else None
+
+
+def end_run(root: Root, claim: Claim, kind: str, reason: str) -> Recovered | None:
+    """Settle a run that went over a limit: a failed attempt like any other, tried again by the backoff."""
+    if marks.is_marked(root, claim.id):
+        return _drop(root, claim)
+    record_death(root, claim, reason, kind)
+    if claim.name.attempt >= max_attempts(root, claim):
+        state, moved = State.FAILED, settle.fail(root, claim)
+    else:
+        delay = root.settings(claim.queue).backoff.delay(claim.name.attempt)
+        state, moved = State.LATER, settle.defer(root, claim, delay)
+    return Recovered(claim.queue, claim.name, state, reason) if moved else None
+
+
+def _drop(root: Root, claim: Claim) -> Recovered | None:
+    dropped = settle.drop(root, claim)
+    marks.clear(root, claim.id)
+    return Recovered(claim.queue, claim.name, None, "cancelled") if dropped else None
+
+
+def record_death(root: Root, claim: Claim, error: str, kind: str = "death") -> None:
+    """Write down that the run did not end by itself."""
+    death = {"attempt": claim.name.attempt, "at": root.clock.now_ms(), "kind": kind, "message": error}
+    records.add_error(root, claim.id, death)
+
+
+def max_attempts(root: Root, claim: Claim) -> int:
+    """How many starts the job has: its own number, or the queue's."""
+    return claim.options.max_attempts or root.settings(claim.queue).max_attempts

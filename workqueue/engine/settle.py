@@ -1,0 +1,105 @@
+"""How a run ends: the one rename (or unlink) that takes a claim out of cur/.
+
+**Invariant**: a claim's name is its owner's alone, so a name that is gone means that the claim was taken away by
+somebody who proved the owner dead, or by an operator's hand; then nothing more is done (False).
+What belonged to the run alone (its directory under stage/) is removed before the rename, what belonged to the job
+(records, key) after it: a crash in between leaves garbage that takes nothing from any job.
+None of it is synced: a power cut may bring a finished job back, and it is run once more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from workqueue.engine import keys, records
+
+if TYPE_CHECKING:
+    from workqueue.engine.protocol import Claim
+    from workqueue.engine.root import Root
+
+
+def finish(root: Root, claim: Claim, result: bytes | None = None) -> bool:
+    """End a job that succeeded: gone, or kept in done/ with its result."""
+    keep = keep_for(root, claim)
+    if keep and result is not None:
+        with contextlib.suppress(OSError):  # a full disk must not turn a success into another run
+            records.put_result(root, claim.id, result)
+    drop_scratch(root, claim)
+    try:
+        if keep:
+            root.fs.rename(claim.path, f"{root.space(claim.queue, 'done')}/{claim.name.claimed()}")
+        else:
+            root.fs.unlink(claim.path)
+    except FileNotFoundError:
+        return False
+    if not keep and claim.name.has_history:
+        records.remove(root, claim.id)
+    free_key(root, claim)
+    return True
+
+
+def keep_for(root: Root, claim: Claim) -> float:
+    """Seconds that the job's outcome is kept in done/."""
+    own = claim.options.keep
+    return root.settings(claim.queue).keep_done if own is None else own
+
+
+def defer(root: Root, claim: Claim, delay: float, *, free: bool = False) -> bool:
+    """Put the job off for `delay` seconds; `free` gives the attempt back."""
+    due = root.clock.now_ms() + int(delay * 1000)
+    name = claim.name._replace(attempt=claim.name.attempt - free, due=due)
+    return _move(root, claim, "later", name.delayed())
+
+
+def fail(root: Root, claim: Claim) -> bool:
+    """Put the job into failed/, where it stays until somebody retries or removes it."""
+    if not _move(root, claim, "failed", claim.name.ready()):
+        return False
+    free_key(root, claim)
+    return True
+
+
+def release(root: Root, claim: Claim) -> bool:
+    """Make the job ready again as if this run had never started."""
+    name = claim.name._replace(attempt=claim.name.attempt - 1)
+    return _move(root, claim, "new", name.ready())
+
+
+def put_back(root: Root, claim: Claim) -> bool:
+    """Make the job of a dead run ready again; the attempt stays charged."""
+    return _move(root, claim, "new", claim.name.ready())
+
+
+def drop(root: Root, claim: Claim) -> bool:
+    """Remove a cancelled job."""
+    drop_scratch(root, claim)
+    try:
+        root.fs.unlink(claim.path)
+    except FileNotFoundError:
+        return False
+    records.remove(root, claim.id)
+    free_key(root, claim)
+    return True
+
+
+def drop_scratch(root: Root, claim: Claim) -> None:
+    """Remove what the run staged."""
+    if claim.scratch:
+        with contextlib.suppress(OSError):
+            root.fs.remove_tree(root.dot("stage", claim.name.claimed()))
+
+
+def free_key(root: Root, claim: Claim) -> None:
+    """Let the job's key go, where it has one."""
+    if claim.options.key is not None:
+        keys.free(root, claim.queue, claim.options, claim.inode, claim.id)
+
+
+def _move(root: Root, claim: Claim, space: str, name: str) -> bool:
+    drop_scratch(root, claim)
+    try:
+        root.fs.rename(claim.path, f"{root.space(claim.queue, space)}/{name}")
+    except FileNotFoundError:
+        return False
+    return True
