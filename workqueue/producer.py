@@ -1,0 +1,261 @@
+"""Producer: puts jobs into queues; JobRef: what happens to one of them."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from workqueue.clock import CLOCK, Clock
+from workqueue.engine.directory import DirectoryEngine
+from workqueue.engine.find_root import find_root
+from workqueue.engine.protocol import NewJob
+from workqueue.engine.root import DEFAULT_QUEUE, Root, checked_queue, init
+from workqueue.engine.settings import whole
+from workqueue.errors import BadInput, BadSetting, NoSuchJob
+from workqueue.jobs import names
+from workqueue.jobs.content import Options, encode_json, encode_payload
+from workqueue.jobs.durations import moment, seconds
+from workqueue.jobs.states import ENDED, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime, timedelta
+
+    Duration = str | float | timedelta
+
+NOTHING: Any = object()
+"""No payload was given; None is one."""
+LOOK_FIRST, LOOK_LAST = 0.005, 0.1
+"""Seconds between looks while waiting: from the first to the last."""
+
+
+class Producer:
+    """Submits jobs to the queues of one root.
+
+    >>> producer = Producer("/var/spool/etl")                       # doctest: +SKIP
+    >>> ref = producer.submit({"path": "a.csv"})                    # doctest: +SKIP
+    >>> ref.wait(timeout="1h")                                      # doctest: +SKIP
+
+    `root`: the queue root; None means $FSQ_ROOT, else the nearest parent directory that is one, else
+    ~/.local/state/fsq. With `create=True` the root and any queue named are made where they are missing.
+    """
+
+    def __init__(
+        self, root: str | os.PathLike[str] | None = None, *, create: bool = False, clock: Clock = CLOCK
+    ) -> None:
+        path = find_root(root)
+        if create:
+            init(path)
+        self._create = create
+        self._clock = clock
+        self._engine = DirectoryEngine(Root(path, clock=clock))
+        self.root = path
+
+    def __repr__(self) -> str:
+        return f"Producer({self.root!r})"
+
+    def submit(
+        self,
+        payload: Any = NOTHING,
+        *,
+        queue: str = DEFAULT_QUEUE,
+        file: str | os.PathLike[str] | None = None,
+        mode: Literal["move", "link", "copy"] = "copy",
+        delay: Duration | None = None,
+        at: datetime | str | None = None,
+        priority: int = names.DEFAULT_PRIORITY,
+        key: str | None = None,
+        key_for: Duration | None = None,
+        max_attempts: int | None = None,
+        timeout: Duration | None = None,
+        expires: Duration | None = None,
+        keep: Duration | None = None,
+        headers: Mapping[str, Any] | None = None,
+        label: str = "",
+        durable: bool = True,
+    ) -> JobRef:
+        """Submit one job; when this returns it survives kill -9 and a power cut (`durable=False`: kill -9 only).
+
+        The payload is a JSON value, or bytes or text kept as they are; or it is a `file`, which is moved, linked or
+        copied into the queue. If this raises, there is no job.
+        """
+        options = self._options(key, key_for, max_attempts, timeout, expires, keep, headers)
+        due = self._due(delay, at)
+        job = NewJob(
+            queue, priority=names.checked_priority(priority), due=due, label=label, options=options, durable=durable
+        )
+        if (payload is NOTHING) == (file is None):
+            raise BadInput("submit takes a payload or file=…, one of them")
+        if file is None:
+            job.payload, job.type = encode_payload(payload)
+        else:
+            self._take_file(job, os.fspath(file), mode)
+        self._prepare(queue)
+        placed = self._engine.put(job)
+        return JobRef(self._engine, placed.id, placed.queue, created=placed.created)
+
+    def submit_many(
+        self,
+        payloads: Iterable[Any],
+        *,
+        queue: str = DEFAULT_QUEUE,
+        delay: Duration | None = None,
+        at: datetime | str | None = None,
+        priority: int = names.DEFAULT_PRIORITY,
+        max_attempts: int | None = None,
+        timeout: Duration | None = None,
+        expires: Duration | None = None,
+        keep: Duration | None = None,
+        headers: Mapping[str, Any] | None = None,
+        label: str = "",
+        durable: bool = True,
+    ) -> list[str]:
+        """Submit many jobs, in batches of a thousand that are each all or nothing; returns their ids.
+
+        The payloads are taken from the iterable batch by batch. If one is refused, its whole batch is, and the
+        batches before it stay submitted.
+        """
+        options = self._options(None, None, max_attempts, timeout, expires, keep, headers)
+        like = NewJob(
+            queue,
+            priority=names.checked_priority(priority),
+            due=self._due(delay, at),
+            label=label,
+            options=options,
+            durable=durable,
+        )
+        self._prepare(queue)
+        batches = self._engine.put_many(like, map(encode_payload, payloads))
+        return [job_id for batch in batches for job_id in batch]
+
+    def ref(self, job_id: str, queue: str = "") -> JobRef:
+        """A reference to a job known by its id."""
+        return JobRef(self._engine, names.checked_id(job_id), queue, created=False)
+
+    # -- inside ------------------------------------------------------------------------------------------------
+
+    def _prepare(self, queue: str) -> None:
+        checked_queue(queue)
+        if self._create:
+            self._engine.make_queue(queue)
+
+    def _due(self, delay: Duration | None, at: datetime | str | None) -> int | None:
+        if delay is not None and at is not None:
+            raise BadSetting("delay and at: give one of them")
+        if at is not None:
+            return moment(at, "at")
+        if delay is None:
+            return None
+        wait = seconds(delay, "delay")
+        return self._clock.now_ms() + int(wait * 1000) if wait else None
+
+    def _options(
+        self,
+        key: str | None,
+        key_for: Duration | None,
+        max_attempts: int | None,
+        timeout: Duration | None,
+        expires: Duration | None,
+        keep: Duration | None,
+        headers: Mapping[str, Any] | None,
+    ) -> Options:
+        if key is not None and (type(key) is not str or not key):
+            raise BadSetting(f"key {key!r}: must be text, and not empty")
+        if key is not None:
+            encode_json(key, "key")
+        if key_for is not None and key is None:
+            raise BadSetting("key_for: goes with key")
+        return Options(
+            key=key,
+            key_for=None if key_for is None else seconds(key_for, "key_for"),
+            max_attempts=None if max_attempts is None else whole(max_attempts, "max_attempts"),
+            timeout=None if timeout is None else seconds(timeout, "timeout"),
+            expires=None if expires is None else self._clock.now_ms() + int(seconds(expires, "expires") * 1000),
+            keep=None if keep is None else seconds(keep, "keep"),
+            headers=self._headers(headers),
+        )
+
+    def _headers(self, headers: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        if headers is None:
+            return None
+        encode_json(dict(headers), "headers")
+        return dict(headers)
+
+    def _take_file(self, job: NewJob, path: str, mode: str) -> None:
+        if mode not in {"move", "link", "copy"}:
+            raise BadSetting(f"mode {mode!r}: move, link or copy")
+        if mode == "link" and job.options.key is not None:
+            raise BadSetting("a job by link takes no key: its file has names of its own")
+        job.file = os.path.abspath(path)
+        job.mode = mode
+        job.label = job.label or os.path.basename(path)
+
+
+class JobRef:
+    """A job that was submitted: its id, and looks at what becomes of it.
+
+    `created` is False if the job's key was taken: then this is the job that has it.
+    """
+
+    __slots__ = ("_engine", "created", "id", "queue")
+
+    def __init__(self, engine: DirectoryEngine, job_id: str, queue: str, *, created: bool) -> None:
+        self._engine = engine
+        self.id = job_id
+        self.queue = queue
+        self.created = created
+
+    def __repr__(self) -> str:
+        return f"JobRef({self.id!r}, queue={self.queue!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, JobRef) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def state(self) -> State | None:
+        """Where the job is; None if nowhere: finished and not kept, cancelled, or never here."""
+        found = self._engine.find(self.id)
+        return found.state if found else None
+
+    def wait(self, timeout: Duration | None = None) -> State | None:
+        """Wait until the job has ended: done, failed or corrupt; None if it ended and was not kept.
+
+        Raises TimeoutError when `timeout` is over, NoSuchJob if the job was nowhere from the start.
+        """
+        found = self._engine.find(self.id)
+        if found is None:
+            raise NoSuchJob(f"job {self.id}: finished and not kept, cancelled, or never here")
+        clock = self._engine.root.clock
+        end = None if timeout is None else clock.monotonic() + seconds(timeout, "timeout")
+        pause = LOOK_FIRST
+        while found is not None and found.state not in ENDED:
+            # Every step of a job's life changes its path. Times do not tell: two renames can fall on one tick of ctime.
+            while self._engine.root.fs.exists(found.path):
+                if end is not None and clock.monotonic() >= end:
+                    raise TimeoutError(f"job {self.id} has not ended; it is in {found.state}")
+                clock.sleep(pause)
+                pause = min(pause * 1.5, LOOK_LAST)
+            found = self._engine.find(self.id)
+        return found.state if found else None
+
+    def result(self) -> Any:
+        """What the handler returned, where outcomes are kept (``submit(keep="1h")``)."""
+        data = self._engine.result(self.id)
+        if data is None:
+            raise NoSuchJob(f"job {self.id}: no result is kept; submit(keep=…) keeps it")
+        return msgspec.json.decode(data)
+
+    def cancel(self) -> State | None:
+        """End the job; returns the state it was in, None if it had ended.
+
+        A job that runs (State.CUR) is ended by its worker's supervisor, within about a second.
+        """
+        while (found := self._engine.find(self.id)) is not None and found.state not in ENDED:
+            state = self._engine.cancel(found)
+            if state is not None:
+                return state
+        return None
