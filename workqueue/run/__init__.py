@@ -1,0 +1,1 @@
+"""Running jobs: a supervisor of one thread, the worker processes it forks, and what passes between them."""

@@ -1,0 +1,96 @@
+"""The board: a page of memory that a worker writes and its supervisor reads, so that limits and statistics cost no
+system call a job.
+
+**Invariant**: only the worker writes; every field is one aligned 8-byte word. `run` changes before anything else of a
+new run is written and is odd while one goes on, so a supervisor that stops the worker first can tell for certain
+whether the run it means is still going on.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import time
+from typing import NamedTuple
+
+SIZE = 4096
+TEXT = 2048
+(DONE, FAILED, RETRIED, SNOOZED, CORRUPT, LOST, CANCELLED, JOBS, BUSY_NS, RUN, STARTED_NS, LIMIT_NS, LENGTH) = range(13)
+COUNTS = ("done", "failed", "retried", "snoozed", "corrupt", "lost", "cancelled", "attempts")
+
+
+class Running(NamedTuple):
+    """A run in progress, as its supervisor sees it."""
+
+    run: int
+    started_ns: int
+    limit_ns: int
+    """When the run's time is up; 0: never. Monotonic nanoseconds, as is `started_ns`."""
+    queue: str
+    id: str
+
+
+class Board:
+    """One worker's page."""
+
+    def __init__(self) -> None:
+        self._map = mmap.mmap(-1, SIZE)
+        self.words = memoryview(self._map)[:1024].cast("q")
+
+    def start(self, queue: str, job_id: str, limit: float | None) -> None:
+        """Begin a run."""
+        words = self.words
+        words[RUN] += 1
+        now = time.monotonic_ns()
+        words[STARTED_NS] = now
+        words[LIMIT_NS] = now + int(limit * 1e9) if limit else 0
+        text = os.fsencode(f"{job_id}{queue}")
+        words[LENGTH] = len(text)
+        self._map[TEXT : TEXT + len(text)] = text
+
+    def end(self) -> None:
+        """End the run."""
+        words = self.words
+        words[RUN] += 1
+        words[JOBS] += 1
+        words[BUSY_NS] += time.monotonic_ns() - words[STARTED_NS]
+
+    def seconds(self) -> float:
+        """How long the run has gone on."""
+        return (time.monotonic_ns() - self.words[STARTED_NS]) / 1e9
+
+    def count(self, field: int) -> None:
+        """Add one."""
+        self.words[field] += 1
+
+    def running(self) -> Running | None:
+        """The run that goes on; None if there is none."""
+        words = self.words
+        run = words[RUN]
+        if not run & 1:
+            return None
+        text = os.fsdecode(self._map[TEXT : TEXT + words[LENGTH]])
+        found = Running(run, words[STARTED_NS], words[LIMIT_NS], text[26:], text[:26])
+        return found if words[RUN] == run else None
+
+    def limit(self) -> int:
+        """When the last run's time is or was up; 0: never."""
+        return self.words[LIMIT_NS]
+
+    def is_in(self, run: int) -> bool:
+        """Whether this very run goes on; certain only while the worker is stopped."""
+        return self.words[RUN] == run
+
+    def mean_ns(self) -> float | None:
+        """How long a job takes; None before the first has ended."""
+        jobs = self.words[JOBS]
+        return self.words[BUSY_NS] / jobs if jobs else None
+
+    def counts(self) -> dict[str, int]:
+        """The worker's statistics."""
+        return dict(zip(COUNTS, self.words[: len(COUNTS)], strict=True))
+
+    def close(self) -> None:
+        """Give the page back."""
+        self.words.release()
+        self._map.close()

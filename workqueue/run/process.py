@@ -1,0 +1,221 @@
+"""The worker process: asks for names, claims, runs, settles; until it is told to stop or its supervisor dies.
+
+**Invariant**: at every moment it has at most one claim, and only while its slot's lock is held.
+It finishes the job it runs when its supervisor dies or a SIGTERM comes; it is a session leader, so a Ctrl-C in the
+terminal does not reach it, and what its handlers start can be ended with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from workqueue.engine.protocol import Claim, Corrupted, Unclaimable
+from workqueue.errors import FsqError, HandlerNotFound, Interrupted
+from workqueue.run import board as b
+from workqueue.run import verdicts, wire
+from workqueue.run.callers import caller_of
+from workqueue.run.events import emit
+from workqueue.run.signals import forget_held
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from workqueue.engine.directory import DirectoryEngine
+    from workqueue.engine.slots import Slot
+    from workqueue.run.board import Board
+    from workqueue.run.handler import Handler
+    from workqueue.run.job import Job
+
+PR_SET_PDEATHSIG = 1
+NO_HANDLER = 78
+"""Exit status of a worker that cannot import its handler: no replacement could either."""
+TROUBLE_PAUSE = 1.0
+"""Seconds to wait after the disk refused a claim or a settlement, so that a broken disk is not hammered."""
+
+
+class WorkerProcess:
+    """What runs in the forked child."""
+
+    def __init__(
+        self,
+        engine: DirectoryEngine,
+        load: Callable[[], Handler],
+        slot: Slot,
+        link: socket.socket,
+        board: Board,
+        max_jobs: int | None,
+    ) -> None:
+        self._engine = engine
+        self._load = load
+        self._slot = slot
+        self._link = link
+        self._board = board
+        self._jobs_left = max_jobs
+        self._stopping = False
+        self._in_handler = False
+
+    def run(self, supervisor: int) -> NoReturn:
+        """Work until told to stop; never returns into the supervisor's code."""
+        status = 1
+        try:
+            self._settle_in(supervisor)
+            self._caller = caller_of(self._load(), self._interrupt)
+            self._work()
+            self._caller.close()
+            status = 0
+        except HandlerNotFound as error:
+            emit("trouble", text=str(error))
+            status = NO_HANDLER
+        except FsqError as error:
+            emit("trouble", text=str(error))
+        except BaseException:  # noqa: BLE001 - our own bug: shown, and the process ends
+            sys.excepthook(*sys.exc_info())
+        finally:
+            with contextlib.suppress(BaseException):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(status)
+
+    # -- the loop ----------------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while not self._stopping and wire.send(self._link, "+"):
+            words = self._dealt()
+            if words is None:
+                return
+            queue, *hints = words
+            for hint in hints:
+                if self._is_ending():
+                    return
+                self._take(queue, hint)
+
+    def _is_ending(self) -> bool:
+        return self._stopping or self._jobs_left == 0
+
+    def _dealt(self) -> tuple[str, ...] | None:
+        """Wait for a queue and its names; None for the end."""
+        while (packet := wire.receive(self._link)) is not None and packet.kind == "X":
+            pass  # about a run that has ended meanwhile
+        return packet.words if packet is not None and packet.kind == "N" else None
+
+    def _take(self, queue: str, hint: str) -> None:
+        """Claim one name, and run it if it was still there."""
+        try:
+            taken = self._engine.take(queue, hint, self._slot.number)
+            if isinstance(taken, Claim):
+                self._run(taken)
+            elif taken is None:
+                self._board.count(b.LOST)
+            else:
+                self._tell_corrupted(taken)
+        except Unclaimable as error:
+            wire.send(self._link, "U", error.queue, error.hint, str(error.inode))
+            emit("unclaimable", queue=queue, name=hint, reason=error.cause.strerror)
+        except (FsqError, OSError) as error:
+            # Our claim, if there is one, stays in cur/ under our slot: it is recovered when this process ends.
+            emit("trouble", text=f"{error}; this worker starts anew")
+            self._engine.root.clock.sleep(TROUBLE_PAUSE)
+            self._stopping = True
+
+    def _tell_corrupted(self, found: Corrupted) -> None:
+        self._board.count(b.CORRUPT)
+        emit("corrupted", queue=found.queue, name=found.name, reason=found.reason)
+
+    def _run(self, claim: Claim) -> None:
+        """Run one job: claimed → started → handled → settled."""
+        limit = self._limit(claim)
+        self._board.start(claim.queue, claim.id, limit)
+        verdict = self._handle(claim, limit)
+        verdicts.settle(self._engine, claim, verdict, self._board)
+        self._board.end()
+        if self._jobs_left is not None:
+            self._jobs_left -= 1
+
+    def _limit(self, claim: Claim) -> float | None:
+        own = claim.options.timeout
+        return self._engine.settings(claim.queue).timeout if own is None else own
+
+    # -- one run -----------------------------------------------------------------------------------------------
+
+    def _handle(self, claim: Claim, limit: float | None) -> verdicts.Verdict:
+        """Run the handler; here, and nowhere else, it can be interrupted."""
+        pid = os.getpid()
+
+        def call(job: Job) -> Any:
+            self._in_handler = True
+            try:
+                return self._caller.call(job, limit)
+            except BaseException:
+                self._in_handler = False
+                self._caller.recover()
+                raise
+            finally:
+                self._in_handler = False
+
+        try:
+            return verdicts.attempt(self._engine, claim, call)
+        finally:
+            if os.getpid() != pid:
+                os._exit(0)  # a child that the handler forked and let return: the job is its parent's
+
+    # -- being interrupted -------------------------------------------------------------------------------------
+
+    def _interrupt(self, reason: Interrupted) -> None:
+        if self._in_handler:
+            self._in_handler = False
+            raise reason
+
+    def _on_term(self, _signal: int, _frame: FrameType | None) -> None:
+        """Stop after the current job; unless the supervisor wrote before that it is this run which is over."""
+        while (packet := wire.receive(self._link, wait=False)) is not None:
+            if packet.kind == "X":
+                run, reason = packet.words
+                if self._board.is_in(int(run)):
+                    self._interrupt(Interrupted(reason))
+                return
+            if packet.kind == "S":
+                break
+        self._stopping = True
+        if not self._in_handler:
+            with contextlib.suppress(OSError):
+                self._link.shutdown(socket.SHUT_RD)  # wakes the wait for names
+        if os.getppid() != self._supervisor:
+            self._limit_orphan()
+
+    def _limit_orphan(self) -> None:
+        """Nobody is left to enforce this run's hard limit: let the kernel do it, by a SIGKILL's equal."""
+        running = self._board.running()
+        if running is not None and running.limit_ns:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            left = running.limit_ns / 1e9 - self._engine.root.clock.monotonic()
+            signal.setitimer(signal.ITIMER_REAL, max(left, 0) + TROUBLE_PAUSE)
+
+    # -- becoming a worker -------------------------------------------------------------------------------------
+
+    def _settle_in(self, supervisor: int) -> None:
+        self._supervisor = supervisor
+        os.setsid()
+        signal.signal(signal.SIGTERM, self._on_term)
+        forget_held()
+        die_with_parent()
+        if os.getppid() != supervisor:
+            os._exit(0)  # it died before the line above
+        self._slot.sign()
+        self._slot.keep_from_children()
+        os.register_at_fork(after_in_child=self._link.close)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.close(null)
+
+
+def die_with_parent() -> None:
+    """Ask the kernel for a SIGTERM when the supervisor dies."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

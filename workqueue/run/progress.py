@@ -1,0 +1,77 @@
+"""The progress line of a drain, on a terminal: done, failed, left, rate, time to go."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, TextIO
+
+from workqueue.jobs.durations import spoken
+from workqueue.jobs.states import State
+
+if TYPE_CHECKING:
+    from workqueue.engine.directory import DirectoryEngine
+    from workqueue.run.summary import Summary
+
+WIDTH = 24
+MEMORY = 10.0
+"""Seconds over which the rate is taken, so that the time to go follows what happens now."""
+
+
+class Progress:
+    """Draws over its own line; log lines wipe it, and the next drawing puts it back."""
+
+    interval = 0.2
+
+    def __init__(self, engine: DirectoryEngine, queues: tuple[str, ...], stream: TextIO) -> None:
+        self._engine = engine
+        self._queues = queues
+        self._stream = stream
+        self._clock = engine.root.clock
+        self._next = self._next_count = 0.0
+        self._left = 0
+        self._ended_at_count = 0
+        self._seen: list[tuple[float, int]] = []
+
+    def show(self, counts: dict[str, int], summary: Summary, running: int) -> None:
+        """Draw the line, unless it was drawn just now."""
+        now = self._clock.monotonic()
+        if now < self._next:
+            return
+        self._next = now + self.interval
+        failed = counts.get("failed", 0) + counts.get("corrupt", 0) + summary.failed
+        ended = counts.get("done", 0) + failed + counts.get("cancelled", 0)
+        self._count(now, ended)
+        left = max(running, self._left - (ended - self._ended_at_count))
+        rate = self._rate(now, ended)
+        share = ended / (ended + left) if ended + left else 1.0
+        bar = "█" * int(share * WIDTH)
+        text = f"{bar:░<{WIDTH}} {counts.get('done', 0)} done, {failed} failed, {left} left"
+        if rate:
+            text += f", {rate:.3g}/s, {spoken(left / rate)} to go"
+        self._draw(text)
+
+    def _count(self, now: float, ended: int) -> None:
+        """Count what is left, as seldom as counting it is dear."""
+        if now < self._next_count:
+            return
+        counts = [self._engine.counts(queue) for queue in self._queues]
+        self._left = sum(found[State.NEW] + found[State.CUR] + found[State.LATER] for found in counts)
+        self._ended_at_count = ended
+        self._next_count = now + max(1.0, 50 * (self._clock.monotonic() - now))
+
+    def _rate(self, now: float, ended: int) -> float:
+        self._seen.append((now, ended))
+        while self._seen[0][0] < now - MEMORY:
+            self._seen.pop(0)
+        first, was = self._seen[0]
+        return (ended - was) / (now - first) if now > first else 0.0
+
+    def _draw(self, text: str) -> None:
+        width = shutil.get_terminal_size().columns - 1
+        self._stream.write(f"\r\x1b[K{text[:width]}")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Wipe the line."""
+        self._stream.write("\r\x1b[K")
+        self._stream.flush()

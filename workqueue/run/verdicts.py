@@ -1,0 +1,215 @@
+"""What a run came to, and the verb that follows from it.
+
+handler returned            finish
+Snooze                      defer, the attempt given back
+Retry, any other exception  defer by the backoff; fail when that was the last attempt
+Reject, expired             fail, now
+payload cannot be read      corrupt, now
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, assert_never
+
+from workqueue.engine import marks
+from workqueue.errors import BadSetting, Reject, Retry, Snooze, TimedOut
+from workqueue.jobs.content import Damaged, encode_json
+from workqueue.jobs.durations import seconds
+from workqueue.run import board as b
+from workqueue.run.events import EVENTS, LOGGER, emit, encodable
+from workqueue.run.job import Job
+from workqueue.run.program import ProgramFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from workqueue.engine.directory import DirectoryEngine
+    from workqueue.engine.protocol import Claim
+    from workqueue.run.board import Board
+
+OURS = f"{os.sep}workqueue{os.sep}run{os.sep}"
+"""What the path of a frame of ours has in it."""
+LONGEST_TRACE = 20_000
+"""Characters of a traceback that are kept; the end of it tells most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The handler returned; its result as JSON, where outcomes are kept."""
+
+    result: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Another attempt; after `delay`, or by the backoff."""
+
+    error: dict[str, Any]
+    delay: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PutOff:
+    """Not yet: another attempt, and this one is not charged."""
+
+    delay: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Never:
+    """No attempt will succeed."""
+
+    error: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """The payload is damaged."""
+
+    reason: str
+
+
+Verdict = Done | Again | PutOff | Never | Unreadable
+
+
+def of_exception(error: BaseException) -> Verdict:
+    """The verdict on a handler that raised."""
+    try:
+        return _of_exception(error)
+    except BadSetting as bad:
+        return Again(record("error", bad))
+
+
+def _of_exception(error: BaseException) -> Verdict:  # noqa: PLR0911 - a table
+    match error:
+        case Snooze():
+            return PutOff(seconds(error.delay, "Snooze"), words_of(error))
+        case Reject():
+            return Never(record("rejected", error))
+        case Retry():
+            delay = None if error.delay is None else seconds(error.delay, "Retry")
+            return Again(record("retry", error), delay)
+        case Damaged():
+            return Unreadable(str(error))
+        case TimedOut():
+            return Again(record("timeout", error))
+        case ProgramFailed():
+            return Again(record("exit", error))
+        case _:
+            return Again(record("error", error))
+
+
+def attempt(engine: DirectoryEngine, claim: Claim, call: Callable[[Job], Any]) -> Verdict:
+    """Run a claimed job; whatever comes of it is a verdict. Only here is every exception caught."""
+    expires = claim.options.expires
+    if expires is not None and engine.root.clock.now_ms() > expires:
+        return Never({"kind": "expired", "message": "expired before it was run"})
+    try:
+        return Done(result_of(engine, claim, call(Job(engine, claim))))
+    except BaseException as error:  # noqa: BLE001 - whatever the handler raises is the job's, not ours
+        return of_exception(error)
+
+
+def result_of(engine: DirectoryEngine, claim: Claim, value: Any) -> bytes | None:
+    """What the handler returned, as JSON, where it is to be kept; raises BadPayload if it cannot be."""
+    return encode_json(value, "result") if engine.keeps(claim) else None
+
+
+def record(kind: str, error: BaseException) -> dict[str, Any]:
+    """What is kept of an exception; the traceback begins in the handler."""
+    kept = {"kind": kind, "type": type(error).__name__, "message": words_of(error)[:LONGEST_TRACE]}
+    lines = traceback.format_exception(type(error), error, error.__traceback__)
+    own = [line for line in lines if OURS not in line]
+    if any(line.lstrip().startswith("File ") for line in own):
+        kept["traceback"] = encodable("".join(own))[-LONGEST_TRACE:]
+    return kept
+
+
+def words_of(error: BaseException) -> str:
+    """What an exception says; some cannot even say it, and some say what no file can hold."""
+    try:
+        return encodable(str(error))
+    except Exception as own:  # noqa: BLE001 - the user's __str__
+        return f"(its text cannot be had: {type(own).__name__})"
+
+
+def settle(engine: DirectoryEngine, claim: Claim, verdict: Verdict, board: Board) -> None:
+    """Carry out the verdict: one verb of the engine, counted and told."""
+    match verdict:
+        case Done(result):
+            _tell(board, b.DONE, "finished", claim, done=engine.finish(claim, result), took=board.seconds())
+        case PutOff(delay, reason):
+            moved = _unless_cancelled(engine, claim, board) and engine.defer(claim, delay, free=True)
+            _tell(board, b.SNOOZED, "snoozed", claim, done=moved, delay=delay, error=reason)
+        case Unreadable(reason):
+            moved = engine.corrupt(claim, reason)
+            _tell(board, b.CORRUPT, "corrupted", claim, done=moved, name=claim.name.ready(), reason=reason)
+        case Never(error):
+            _fail(engine, claim, error, board)
+        case Again(error, delay):
+            _again(engine, claim, error, delay, board)
+        case _:
+            assert_never(verdict)
+
+
+def _again(engine: DirectoryEngine, claim: Claim, error: dict[str, Any], delay: float | None, board: Board) -> None:
+    settings = engine.settings(claim.queue)
+    attempts = claim.options.max_attempts or settings.max_attempts
+    if claim.name.attempt >= attempts:
+        _fail(engine, claim, error, board)
+        return
+    if not _unless_cancelled(engine, claim, board):
+        return
+    wait = settings.backoff.delay(claim.name.attempt) if delay is None else delay
+    engine.add_error(claim, _dated(engine, claim, error))
+    moved = engine.defer(claim, wait)
+    _tell(board, b.RETRIED, "retried", claim, done=moved, delay=wait, error=brief(error), max_attempts=attempts)
+
+
+def _fail(engine: DirectoryEngine, claim: Claim, error: dict[str, Any], board: Board) -> None:
+    if not _unless_cancelled(engine, claim, board):
+        return
+    attempts = claim.options.max_attempts or engine.settings(claim.queue).max_attempts
+    engine.add_error(claim, _dated(engine, claim, error))
+    _tell(board, b.FAILED, "failed", claim, done=engine.fail(claim), error=brief(error), max_attempts=attempts)
+
+
+def _unless_cancelled(engine: DirectoryEngine, claim: Claim, board: Board) -> bool:
+    """Whether the job goes on; one whose cancel was ordered is removed instead."""
+    if not marks.is_marked(engine.root, claim.id):
+        return True
+    dropped = engine.drop(claim)
+    marks.clear(engine.root, claim.id)
+    _tell(board, b.CANCELLED, "cancelled", claim, done=dropped)
+    return False
+
+
+def _dated(engine: DirectoryEngine, claim: Claim, error: dict[str, Any]) -> dict[str, Any]:
+    return {"attempt": claim.name.attempt, "at": engine.root.clock.now_ms(), "worker": os.getpid(), **error}
+
+
+def brief(error: dict[str, Any]) -> str:
+    """An error in one line."""
+    kind = error.get("type")
+    text = str(error["message"]).strip().split("\n")[0][:300]
+    plain = kind is None or error["kind"] in {"rejected", "retry", "timeout", "exit"}
+    return text if plain else f"{kind}: {text}" if text else str(kind)
+
+
+def _tell(board: Board, field: int, event: str, claim: Claim, *, done: bool, **fields: Any) -> None:
+    if not done:
+        emit("vanished", **about(claim))
+        return
+    board.count(field)
+    if LOGGER.isEnabledFor(EVENTS[event][0]):
+        emit(event, **about(claim), **fields)
+
+
+def about(claim: Claim) -> dict[str, Any]:
+    """The fields of an event that say which job."""
+    name = claim.name
+    return {"queue": claim.queue, "id": name.id, "label": name.label, "attempt": name.attempt}
