@@ -1,0 +1,5 @@
+"""``python -m workqueue``: the fsq command."""
+
+from workqueue.cli import main
+
+main()

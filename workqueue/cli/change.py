@@ -1,0 +1,105 @@
+"""fsq retry, cancel, rm: an operator's verbs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workqueue.cli.app import QueuesOption, RootOption, app, chosen_queues, find_job, open_engine, say
+from workqueue.cli.look import states
+from workqueue.errors import BadSetting, FsqError, WrongState
+from workqueue.jobs.states import ARROWS, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from workqueue.engine.directory import DirectoryEngine
+    from workqueue.engine.protocol import Located
+
+IdsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[ID]...", help="Job ids, or the unique end of one.", show_default=False),
+]
+AllOption = Annotated[
+    str | None, typer.Option("--all", metavar="STATE", help="All jobs of a state, instead of ids.", show_default=False)
+]
+
+
+@app.command(epilog="Examples:  fsq retry 01JD8Z7Q4M9X3V2T6B1C0N5KEY  ·  fsq retry --all failed -q load")
+def retry(
+    context: typer.Context,
+    ids: IdsArgument = None,
+    every: AllOption = None,
+    queues: QueuesOption = None,
+    root: RootOption = None,
+) -> None:
+    """Run jobs now: from failed and corrupt with their attempts anew, from later without more waiting."""
+    engine = open_engine(context, root)
+    apply("retry", engine.retry, chosen(engine, "retry", ids, every, queues), "ready again")
+
+
+@app.command(epilog="Example:  fsq cancel 01JD8Z7Q4M9X3V2T6B1C0N5KEY")
+def cancel(
+    context: typer.Context,
+    ids: IdsArgument = None,
+    every: AllOption = None,
+    queues: QueuesOption = None,
+    root: RootOption = None,
+) -> None:
+    """End jobs that have not ended. One that runs is stopped by its worker's supervisor."""
+    engine = open_engine(context, root)
+
+    def end(found: Located) -> bool:
+        state = engine.cancel(found)
+        if state is State.CUR:
+            say(f"{found.name.id} is running: its worker is told to stop")
+        return state is not None
+
+    apply("cancel", end, chosen(engine, "cancel", ids, every, queues), "cancelled")
+
+
+@app.command(epilog="Examples:  fsq rm 01JD8Z7Q4M9X3V2T6B1C0N5KEY  ·  fsq rm --all failed -q load")
+def rm(
+    context: typer.Context,
+    ids: IdsArgument = None,
+    every: AllOption = None,
+    queues: QueuesOption = None,
+    root: RootOption = None,
+) -> None:
+    """Remove jobs that have ended (done, failed, corrupt), with all that is kept of them."""
+    engine = open_engine(context, root)
+    apply("rm", engine.remove, chosen(engine, "prune", ids, every, queues), "removed")
+
+
+def chosen(
+    engine: DirectoryEngine, verb: str, ids: list[str] | None, every: str | None, queues: list[str] | None
+) -> Iterator[Located]:
+    """The jobs that were named, or all of a state."""
+    if bool(ids) == (every is not None):
+        raise BadSetting("give job ids, or --all STATE")
+    if every is not None:
+        [state] = states(every)
+        if state not in ARROWS[verb].sources:
+            raise BadSetting(f"--all {every}: it takes jobs from {', '.join(s for s in ARROWS[verb].sources if s)}")
+        for queue in chosen_queues(engine, queues):
+            yield from engine.scan(queue, state)
+    for text in ids or ():
+        yield find_job(engine, text)
+
+
+def apply(verb: str, change: Callable[[Located], bool], jobs: Iterator[Located], done: str) -> None:
+    """Change each job; the first problem decides the exit status, and the others are still done."""
+    count = 0
+    problem: FsqError | None = None
+    for found in jobs:
+        try:
+            if change(found):
+                count += 1
+            else:
+                problem = problem or WrongState(f"{verb} {found.name.id}: it moved on meanwhile; look again: fsq show")
+        except FsqError as error:
+            problem = problem or error
+    say(f"{count} {done}")
+    if problem is not None:
+        raise problem

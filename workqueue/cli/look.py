@@ -1,0 +1,192 @@
+"""fsq stats, ls, show, wait: looks that change nothing."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from workqueue.cli.app import JsonOption, QueuesOption, RootOption, app, chosen_queues, find_job, open_engine, say
+from workqueue.cli.output import print_json, print_rows, shown
+from workqueue.errors import BadSetting
+from workqueue.jobs.content import Damaged, decode_payload
+from workqueue.jobs.durations import shown_size, spoken
+from workqueue.jobs.ids import milliseconds
+from workqueue.jobs.states import State
+from workqueue.producer import JobRef
+
+if TYPE_CHECKING:
+    from workqueue.engine.directory import DirectoryEngine
+    from workqueue.engine.protocol import Claim, Located
+
+ON_A_TERMINAL = 100
+"""Jobs that ls shows where a person reads them, unless told otherwise."""
+PREVIEW = 2000
+"""Characters of a payload that show prints."""
+
+
+@app.command()
+def stats(
+    context: typer.Context, queues: QueuesOption = None, as_json: JsonOption = False, root: RootOption = None
+) -> None:
+    """Count the jobs of each queue, by state."""
+    engine = open_engine(context, root)
+    rows: list[list[object]] = []
+    for queue in chosen_queues(engine, queues):
+        counts = engine.counts(queue)
+        if as_json:
+            print_json({"queue": queue, **{state.value: count for state, count in counts.items()}})
+        rows.append([queue, *counts.values()])
+    if not as_json:
+        print_rows(["queue", *(state.value for state in State)], rows)
+
+
+@app.command("ls", epilog="Examples:  fsq ls  ·  fsq ls failed -q load  ·  fsq ls later --json | jq .due")
+def list_jobs(
+    context: typer.Context,
+    state: Annotated[
+        str | None, typer.Argument(metavar="[STATE]", help="new, later, cur, held, done, failed or corrupt.")
+    ] = None,
+    queues: QueuesOption = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-l", min=0, help="0 lists all.", show_default="100 on a terminal")
+    ] = None,
+    as_json: JsonOption = False,
+    root: RootOption = None,
+) -> None:
+    """List jobs in the order in which they run."""
+    engine = open_engine(context, root)
+    if limit is None:
+        limit = ON_A_TERMINAL if sys.stdout.isatty() and not as_json else 0
+    rows: list[list[object]] = []
+    count = 0
+    for queue in chosen_queues(engine, queues):
+        for one in states(state):
+            for found in engine.scan(queue, one):
+                count += 1
+                if limit and count > limit:
+                    continue
+                if as_json:
+                    print_json(described(found))
+                else:
+                    rows.append(row(engine, found))
+    if not as_json:
+        print_rows(["id", "queue", "state", "try", "age", "due", "label"], rows)
+    if limit and count > limit:
+        say(f"… and {count - limit} more (--limit 0 lists all)")
+
+
+def states(text: str | None) -> list[State]:
+    """The state named, or all."""
+    if text is None:
+        return list(State)
+    try:
+        return [State(text)]
+    except ValueError:
+        raise BadSetting(f"state {text!r}: there is {', '.join(State)}") from None
+
+
+def row(engine: DirectoryEngine, found: Located) -> list[object]:
+    """A job as columns."""
+    name, now = found.name, engine.root.clock.now_ms()
+    age = spoken((now - milliseconds(name.id)) / 1000) if name.id else None
+    due = spoken(max(0, name.due - now) / 1000) if name.due is not None else None
+    return [name.id, found.queue, found.state.value, name.attempt, age, due, name.label]
+
+
+def described(found: Located) -> dict[str, Any]:
+    """A job as JSON."""
+    name = found.name
+    return {
+        "id": name.id or None,
+        "queue": found.queue,
+        "state": found.state.value,
+        "priority": name.priority,
+        "attempt": name.attempt,
+        "submitted": iso(milliseconds(name.id)) if name.id else None,
+        "due": iso(name.due) if name.due is not None else None,
+        "worker": name.owner.slot if name.owner else None,
+        "label": name.label,
+        "path": found.path,
+    }
+
+
+def iso(ms: int) -> str:
+    """A time as ISO 8601, in the local zone."""
+    return datetime.fromtimestamp(ms / 1000, UTC).astimezone().isoformat(timespec="milliseconds")
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    job_id: Annotated[str, typer.Argument(metavar="ID", help="A job id, or the unique end of one.")],
+    as_json: JsonOption = False,
+    root: RootOption = None,
+) -> None:
+    """Show all that is known of a job: where it is, its options, its payload, every failed attempt, its result."""
+    engine = open_engine(context, root)
+    found = find_job(engine, job_id)
+    facts = described(found) | content(engine, found)
+    facts["errors"] = engine.errors(found.name.id)
+    result = engine.result(found.name.id)
+    if result is not None:
+        facts["result"] = msgspec.json.decode(result)
+    if as_json:
+        print_json(facts)
+    else:
+        print_facts(facts)
+
+
+def content(engine: DirectoryEngine, found: Located) -> dict[str, Any]:
+    """What the job's file says."""
+    try:
+        claim = engine.load(found)
+    except (Damaged, OSError) as error:
+        return {"damaged": str(error)}
+    options = msgspec.to_builtins(claim.options)
+    given = {name: value for name, value in options.items() if name not in {"fsq", "len", "crc", "name"}}
+    return {"size": claim.size, "options": given, "payload": preview(engine, claim)}
+
+
+def preview(engine: DirectoryEngine, claim: Claim) -> Any:
+    """The payload where it is small and readable."""
+    if claim.size > PREVIEW:
+        return f"({shown_size(claim.size)})"
+    try:
+        value = decode_payload(engine.body(claim), claim.options.type, whole=claim.name.whole)
+    except (Damaged, OSError) as error:
+        return f"({error})"
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
+
+
+def print_facts(facts: dict[str, Any]) -> None:
+    """Print a job for a person: one fact a line, then the errors with their tracebacks."""
+    errors = facts.pop("errors")
+    for name, value in facts.items():
+        if value not in (None, "", {}):
+            text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+            print(f"{name:>10}  {shown(text)}")
+    for error in errors:
+        kind = error.get("type") or error.get("kind")
+        print(f"\nattempt {error.get('attempt')}, {iso(error.get('at', 0))}: {kind}: {shown(error.get('message'))}")
+        for line in str(error.get("traceback", "")).rstrip().split("\n"):
+            if line:
+                print(f"    {shown(line)}")
+
+
+@app.command()
+def wait(
+    context: typer.Context,
+    job_id: Annotated[str, typer.Argument(metavar="ID", help="A job id, or the unique end of one.")],
+    timeout: Annotated[str | None, typer.Option(help="Give up after this long: exit 124.")] = None,
+    root: RootOption = None,
+) -> None:
+    """Wait until a job has ended. Exit 0: done; 1: failed or corrupt; 4: nowhere; 124: timed out."""
+    engine = open_engine(context, root)
+    found = find_job(engine, job_id)
+    state = JobRef(engine, found.name.id, found.queue, created=False).wait(timeout)
+    print(state or "ended, and was not kept")
+    raise typer.Exit(0 if state in {State.DONE, None} else 1)
