@@ -189,6 +189,9 @@ def test_wait_tells_how_it_ended(fsq: Fsq, jobs: dict[str, JobRef]) -> None:
     """0 done, 1 failed, 4 nowhere, 124 timed out."""
     assert fsq("-r", fsq.root, "wait", jobs["done"].id) == (0, "done\n", "")
     assert fsq("-r", fsq.root, "wait", jobs["failed"].id) == (1, "failed\n", "")
+    for state in ("done", "failed"):
+        told = json.loads(fsq("-r", fsq.root, "wait", jobs[state].id, "--json").out)
+        assert told == {"id": jobs[state].id, "queue": "default", "state": state}
     result = fsq("-r", fsq.root, "wait", jobs["new"].id, "--timeout", "50ms")
     assert result == (124, "", f"fsq: job {jobs['new'].id} has not ended; it is in new\n")
     result = fsq("-r", fsq.root, "wait", "01JD8Z7Q4M9X3V2T6B1C0N5KEY")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from engine.children import Child, rest_for_ever
+from engine.children import Child, rest_for_ever, until
 from engine.disks import RecordingFs
 from engine.test_sessions import Remains
+from engine.test_slots import is_free
 from engine.worlds import NOBODY, Q, World, nobodys_world, plain_name
 from support.disks import UnsyncedFs
 from workqueue.clock import CLOCK
@@ -165,6 +166,8 @@ def dead(world: World) -> object:
         worker.kill()
         owner = slots.read(world.root, 5)
         assert owner is not None
+        # The program goes on its way before its exec has closed all that it inherited: for a moment the lock is its own.
+        until(lambda: is_free(world, 5), "the slot is free")
         left = Remains(owner, program)
         assert left.is_alive()
         yield left

@@ -45,7 +45,6 @@ GOOD = [" ", "-rf", ".hidden", "a b", "a\nb", "x" * 255, "ü" * 127, "…", "a\\
 
 VERBS: dict[str, Callable[[FileStore, Any], object]] = {
     "create": lambda store, name: store.create(name),
-    "publish": lambda store, name: store.publish(name).__enter__(),
     "move": lambda store, name: store.move(name, "tmp", "new"),
     "copy": lambda store, name: store.copy(name, "tmp", "new"),
     "remove": lambda store, name: store.remove(name, "tmp"),

@@ -182,11 +182,15 @@ def wait(
     context: typer.Context,
     job_id: Annotated[str, typer.Argument(metavar="ID", help="A job id, or the unique end of one.")],
     timeout: Annotated[str | None, typer.Option(help="Give up after this long: exit 124.")] = None,
+    as_json: JsonOption = False,
     root: RootOption = None,
 ) -> None:
     """Wait until a job has ended. Exit 0: done; 1: failed or corrupt; 4: nowhere; 124: timed out."""
     engine = open_engine(context, root)
     found = find_job(engine, job_id)
     state = JobRef(engine, found.name.id, found.queue, created=False).wait(timeout)
-    print(state or "ended, and was not kept")
+    if as_json:
+        print_json({"id": found.name.id, "queue": found.queue, "state": state})
+    else:
+        print(state or "ended, and was not kept")
     raise typer.Exit(0 if state in {State.DONE, None} else 1)

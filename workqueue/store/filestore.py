@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 from workqueue.errors import BadInput, BadName, SpaceMissing, of_path, told
 from workqueue.store.fs import FS, Fs
 from workqueue.store.names import checked
+from workqueue.store.newfile import open_new
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,8 +34,10 @@ class FileStore:
 
     >>> store = FileStore("/var/spool/images")      # doctest: +SKIP
     >>> store.prepare()                             # doctest: +SKIP
-    >>> with store.publish("a.png", "wb") as f:     # doctest: +SKIP
+    >>> with store.create("a.png", "wb") as f:      # doctest: +SKIP
     ...     f.write(data)
+    >>> store.list("new")                           # doctest: +SKIP
+    ['/var/spool/images/new/a.png']
     """
 
     def __init__(
@@ -58,33 +61,16 @@ class FileStore:
                 self.fs.ensure_dir(os.path.join(self.path, space), self.mode)
 
     def create(self, name: str, mode: str = "w") -> IO[Any]:
-        """Open a new file in tmp/ for writing; the caller closes it, then moves it. A name in use is an error."""
+        """Open a new file in tmp/ for writing, text in UTF-8. A name in use is an error.
+
+        The caller closes the file, then moves it. Or uses it in a ``with`` block: then it appears in new/, whole and
+        durable, when the block ends well, and not at all otherwise.
+        """
         if set(mode) - set("wxbt+") or not set(mode) & set("wx"):
             raise BadInput(f"mode {mode!r}: a new file is opened by 'w', 'x' or 'wb'")
         path = self._file(name, "tmp")
         with self._using("tmp"):
-            return open(path, mode, opener=self._opener)
-
-    @contextmanager
-    def publish(self, name: str, mode: str = "w") -> Iterator[IO[Any]]:
-        """Write a file that appears in new/, whole and durable, when the block ends well, and not at all otherwise."""
-        file = self.create(name, mode)
-        try:
-            with file:
-                yield file
-                file.flush()
-                self.fs.sync(file.fileno())
-            self.move(name, "tmp", "new")
-        except BaseException:
-            with suppress(FileNotFoundError):
-                self.fs.unlink(self._file(name, "tmp"))
-            raise
-        try:
-            self.fs.sync_dir(self._space("new"))
-        except OSError:
-            with suppress(OSError):  # taken meanwhile by somebody, whose file it is now
-                self.fs.unlink(self._pair(name, "tmp", "new")[1])
-            raise
+            return open_new(path, mode, self._opener, self._leave)
 
     def list(self, space: str) -> list[str]:
         """Full paths of the files in a space; copies that are still being written are left out."""
@@ -112,6 +98,34 @@ class FileStore:
             self.fs.unlink(path)
 
     # -- inside ------------------------------------------------------------------------------------------------
+
+    def _leave(self, file: IO[Any], *, well: bool) -> None:
+        """End the block of a new file: publish it, or leave nothing of it."""
+        if not well:
+            self._abandon(file)
+            return
+        try:
+            try:
+                file.flush()
+                self.fs.sync(file.fileno())
+            finally:
+                file.close()
+            self.move(file.name, "tmp", "new")
+        except BaseException:
+            self._abandon(file)
+            raise
+        try:
+            self.fs.sync_dir(self._space("new"))
+        except OSError:
+            with suppress(OSError):  # taken meanwhile by somebody, whose file it is now
+                self.fs.unlink(self._pair(file.name, "tmp", "new")[1])
+            raise
+
+    def _abandon(self, file: IO[Any]) -> None:
+        with suppress(OSError):
+            file.close()
+        with suppress(FileNotFoundError):
+            self.fs.unlink(file.name)
 
     def _opener(self, path: str, flags: int) -> int:
         """Open as asked, but never over an existing file and never through a link."""
