@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import signal
 import sys
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from support.processes import end_descendants, has_children, is_alive, until
+from support.processes import command_of, descendants, end_descendants, has_children, is_alive, until
 from workqueue import Job, Producer
 from workqueue.engine.protocol import Claim
 from workqueue.errors import HandlerNotFound, Interrupted
@@ -191,36 +192,34 @@ def test_an_interruption_at_any_step_leaves_no_program(producer: Producer) -> No
     claim = engine.take("default", f"5-{ref.id}-0", 1)
     assert isinstance(claim, Claim)
     job = Job(engine, claim)
-    program = Program("sh -c 'kill $PPID; exec sleep 600'", producer.root)  # after the last step it interrupts itself
+    program = Program("sleep 600", producer.root)
     former = signal.getsignal(signal.SIGTERM)
-    steps, reached = 0, True
+    steps, line = 0, ""
     try:
-        while reached:
+        while "poller.poll()" not in line:  # there it waits for the program
             steps += 1
-            reached = interrupted_at(steps, lambda: program(job))
-            assert not has_children()
+            line = interrupted_at(steps, lambda: program(job))
+            assert not has_children(), f"interrupted at {line!r}: {[command_of(pid) for pid in descendants()]}"
     finally:
         end_descendants()
         signal.signal(signal.SIGTERM, former)
     assert steps > 100
 
 
-def interrupted_at(step: int, action: Callable[[], object]) -> bool:
-    """Send SIGTERM at the n-th line of what starts a program, as a worker gets it; False if there are fewer."""
-    count, armed = 0, True
+def interrupted_at(step: int, action: Callable[[], object]) -> str:
+    """Send SIGTERM, as a worker gets it, at the n-th line of what starts a program; returns that line."""
+    count, found = 0, ""
 
     def on_term(*_: object) -> None:
-        nonlocal armed
-        if armed:
-            armed = False
-            raise Interrupted("cancelled")
+        raise Interrupted("cancelled")
 
     def trace(frame: FrameType, event: str, _: object) -> Callable[..., Any] | None:
-        nonlocal count
+        nonlocal count, found
         if os.path.basename(frame.f_code.co_filename) not in {"subprocess.py", "program.py", "signals.py"}:
             return None
         count += event == "line"
-        if count == step and event == "line":
+        if count == step and not found:
+            found = linecache.getline(frame.f_code.co_filename, frame.f_lineno)
             signal.raise_signal(signal.SIGTERM)
         return trace
 
@@ -233,7 +232,8 @@ def interrupted_at(step: int, action: Callable[[], object]) -> bool:
     finally:
         sys.settrace(former)
     assert signal.getsignal(signal.SIGTERM) is on_term
-    return count >= step
+    assert found, f"there are only {count} lines"
+    return found
 
 
 def test_a_program_that_is_stopped_may_tell_of_it(fsq: Fsq) -> None:
