@@ -205,7 +205,7 @@ def test_wait_ends_when_the_job_does(fsq: Fsq) -> None:
     running = fsq.start("-r", fsq.root, "wait", ref.id)
     until(lambda: is_at_rest(running.pid), "it has found the job, and waits")
     fsq.drain(lambda _: None)
-    assert running.wait(3) == 0
+    assert running.wait() == 0
     assert running.out == "ended, and was not kept\n"
 
 

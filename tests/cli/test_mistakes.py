@@ -76,7 +76,10 @@ def complaint(result: Result, status: int) -> str:
         (["show", "../../etc/passwd"], "job id '../../etc/passwd'"),
         (["wait", "*****"], "job id '*****'"),
         (["worker"], "one of the two: a handler (--handler module:function) or a program (--exec"),
-        (["worker", "-H", "etl:load", "--exec", "cat"], "one of the two: a handler (--handler module:function) or a program (--exec"),
+        (
+            ["worker", "-H", "etl:load", "--exec", "cat"],
+            "one of the two: a handler (--handler module:function) or a program (--exec",
+        ),
         (["worker", "-H", "load"], "--handler 'load': use module:function"),
         (["worker", "-H", "etl:"], "--handler 'etl:': use module:function"),
         (["worker", "-H", "etl:laod"], "etl has no 'laod'; did you mean 'load'?"),

@@ -40,7 +40,7 @@ def test_the_handler_is_interrupted_and_the_job_is_gone(fsq: Fsq) -> None:
         start = time.monotonic()
         assert ref.cancel() == "cur"
         until(lambda: ref.state() is None, "the job is gone")
-        assert time.monotonic() - start < 1
+        assert time.monotonic() - start < 5
         assert running.hears("cancelled")["id"] == ref.id
         until(lambda: gone(fsq, ref), "nothing of it is left")
         again = producer.submit("next", key="day:1")
@@ -166,4 +166,4 @@ def test_a_neighbour_carries_an_order_out_that_nobody_runs(fsq: Fsq) -> None:
     with open(f"{fsq.root}/.fsq/cancel/{ref.id}", "x"):
         pass
     with fsq.work(lambda _: None):
-        until(lambda: gone(fsq, ref), "the order is carried out", 3)
+        until(lambda: gone(fsq, ref), "the order is carried out")

@@ -290,9 +290,9 @@ def test_done_jobs_are_kept_as_long_as_asked(fsq: Fsq) -> None:
 
 def test_a_worker_takes_a_handler_or_a_program(root: str) -> None:
     """Neither, or both, is a mistake; so are settings that mean nothing."""
-    with pytest.raises(BadSetting, match="a handler or a program"):
+    with pytest.raises(BadSetting, match="one of the two: a handler"):
         Worker(root)
-    with pytest.raises(BadSetting, match="a handler or a program"):
+    with pytest.raises(BadSetting, match="one of the two: a handler"):
         Worker(root, handler=print, program="cat")
     mistakes: list[dict[str, Any]] = [
         {"max_jobs": 0}, {"max_rss": "much"}, {"grace": "soon"}, {"processes": -1}, {"queues": []},

@@ -26,7 +26,7 @@ def test_an_idle_supervisor_stops_at_once(fsq: Fsq, number: signal.Signals) -> N
     start = time.monotonic()
     running.signal(number)
     assert running.wait() == 0
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 5
     assert running.events("stopping")[0]["running"] == 0
     assert running.events("stopped")
 
@@ -66,7 +66,7 @@ def test_after_the_grace_the_job_is_given_back_uncharged(fsq: Fsq) -> None:
     start = time.monotonic()
     running.signal(signal.SIGTERM)
     assert running.wait() == 0
-    assert 0.3 <= time.monotonic() - start < 2
+    assert 0.3 <= time.monotonic() - start < 5
     assert not is_alive(worker)
     assert fsq.names("new") == [f"5-{ref.id}-0"]
     assert fsq.errors(ref.id) == []
@@ -91,7 +91,7 @@ def test_a_second_signal_ends_everything_at_once(fsq: Fsq) -> None:
     start = time.monotonic()
     running.signal(signal.SIGTERM)
     assert running.wait() == 0
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 10
     assert fsq.names("new") == [f"5-{ref.id}-0"]
 
 

