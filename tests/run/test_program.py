@@ -6,6 +6,7 @@ import linecache
 import os
 import signal
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -185,18 +186,22 @@ def test_a_program_ends_with_its_worker(fsq: Fsq) -> None:
         running.signal(signal.SIGTERM)
 
 
+def claimed(producer: Producer) -> Job:
+    """A job, as a handler gets it."""
+    engine = producer._engine
+    claim = engine.take("default", f"5-{producer.submit(0).id}-0", 1)
+    assert isinstance(claim, Claim)
+    return Job(engine, claim)
+
+
 def test_an_interruption_at_any_step_leaves_no_program(producer: Producer) -> None:
     """Also in the middle of its start: else what was cancelled or timed out would go on, unseen, beside the next run."""
-    ref = producer.submit(0)
-    engine = producer._engine
-    claim = engine.take("default", f"5-{ref.id}-0", 1)
-    assert isinstance(claim, Claim)
-    job = Job(engine, claim)
+    job = claimed(producer)
     program = Program("sleep 600", producer.root)
     former = signal.getsignal(signal.SIGTERM)
     steps, line = 0, ""
     try:
-        while "poller.poll()" not in line:  # there it waits for the program
+        while "poller.poll(" not in line:  # there it waits for the program
             steps += 1
             line = interrupted_at(steps, lambda: program(job))
             assert not has_children(), f"interrupted at {line!r}: {[command_of(pid) for pid in descendants()]}"
@@ -204,6 +209,30 @@ def test_an_interruption_at_any_step_leaves_no_program(producer: Producer) -> No
         end_descendants()
         signal.signal(signal.SIGTERM, former)
     assert steps > 100
+
+
+def test_a_signal_that_comes_just_before_the_wait_is_not_lost(producer: Producer) -> None:
+    """Such a one does not end the wait; nor does one that another thread gets, which can be done on purpose."""
+    job = claimed(producer)
+
+    def on_term(*_: object) -> None:
+        raise Interrupted("cancelled")
+
+    def kill() -> None:
+        until(has_children, "the program runs")
+        time.sleep(0.1)
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+    former = signal.signal(signal.SIGTERM, on_term)
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        with pytest.raises(Interrupted):
+            Program("sleep 600", producer.root)(job)
+    finally:
+        signal.signal(signal.SIGTERM, former)
+        killer.join()
+    assert not has_children()
 
 
 def interrupted_at(step: int, action: Callable[[], object]) -> str:

@@ -150,6 +150,22 @@ def test_jobs_that_end_at_their_deadline_do_not_hurt_the_next(fsq: Fsq) -> None:
     assert fsq.ls() in ({"failed": len(failed)}, {})
 
 
+def test_an_alarm_that_got_lost_comes_again(fsq: Fsq) -> None:
+    """Python misses one that comes just before a wait begins; here the handler swallows it."""
+    ref = Producer(fsq.root).submit(0, timeout="0.1s", max_attempts=1)
+
+    def handle(job: Job) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+        assert signal.sigwait({signal.SIGALRM})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+        fsq.diary.note("lost", job)
+        time.sleep(600)
+
+    fsq.drain(handle, grace="1h")
+    assert fsq.diary.count("lost") == 1
+    assert [error["message"] for error in fsq.errors(ref.id)] == ["timed out after 100 ms"]
+
+
 def test_an_orphan_still_has_its_limit(fsq: Fsq) -> None:
     """Its supervisor is dead, its handler deaf to exceptions: the kernel ends it, and the next supervisor recovers."""
     ref = Producer(fsq.root).submit(0, timeout="0.5s", max_attempts=2)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from workqueue.run.handler import Handler
     from workqueue.run.job import Job
 
+AGAIN = 1.0
+"""Seconds to the next alarm: one just before a wait begins does not end it, and Python acts on it only after it."""
+
 
 class Caller(Protocol):
     """Calls the handler, within a time limit in seconds."""
@@ -43,7 +46,7 @@ class FunctionCaller:
         if not limit:
             return awaited(self._handler.call(job))
         signal.signal(signal.SIGALRM, lambda *_: self._interrupt(out_of_time(limit)))
-        signal.setitimer(signal.ITIMER_REAL, limit)
+        signal.setitimer(signal.ITIMER_REAL, limit, AGAIN)
         try:
             return awaited(self._handler.call(job))
         finally:

@@ -36,6 +36,8 @@ TAIL = 4096
 """Bytes of standard error that are kept."""
 PIPE = 65536
 """Bytes: all that a pipe holds."""
+PATIENCE_MS = 1000
+"""A signal just before a wait begins does not end it, and Python acts on it only after it."""
 FIELDS = ("path", "id", "queue", "attempt", "label")
 FIELD = re.compile(r"\{(" + "|".join(FIELDS) + r")\}")
 
@@ -125,7 +127,7 @@ class Child:
         poller.register(pipe, select.POLLIN)
         tail = b""
         while True:
-            ready = {fd for fd, _ in poller.poll()}
+            ready = {fd for fd, _ in poller.poll(PATIENCE_MS)}
             if pipe in ready:
                 chunk = os.read(pipe, PIPE)
                 tail = (tail + chunk)[-TAIL:]
