@@ -42,7 +42,7 @@ from workqueue.producer import JobRef, Producer
 from workqueue.store.fs import FS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from support.clocks import FakeClock
 
@@ -432,6 +432,15 @@ class TestSubmitMany:
         (batch,) = listed(root, "new")
         assert len(os.listdir(f"{root}/default/new/{batch}")) == 1000
         assert listed(root, "tmp") == []
+
+    def test_each_batch_is_told_as_soon_as_it_is_safe(self, producer: Producer, root: str) -> None:
+        told: list[tuple[int, int]] = []
+
+        def on_batch(ids: Sequence[str]) -> None:
+            told.append((len(ids), len(listed(root, "new"))))
+
+        assert len(producer.submit_many(range(2100), durable=False, on_batch=on_batch)) == 2100
+        assert told == [(1000, 1), (1000, 2), (100, 3)]
 
     def test_a_payload_that_is_refused_takes_its_batch_with_it(self, producer: Producer, root: str) -> None:
         with pytest.raises(BadPayload, match="nan"):

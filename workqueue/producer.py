@@ -20,7 +20,7 @@ from workqueue.jobs.durations import moment, seconds
 from workqueue.jobs.states import ENDED, State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
 
     Duration = str | float | timedelta
@@ -111,11 +111,12 @@ class Producer:
         headers: Mapping[str, Any] | None = None,
         label: str = "",
         durable: bool = True,
+        on_batch: Callable[[Sequence[str]], object] | None = None,
     ) -> list[str]:
         """Submit many jobs, in batches of a thousand that are each all or nothing; returns their ids.
 
         The payloads are taken from the iterable batch by batch. If one is refused, its whole batch is, and the
-        batches before it stay submitted.
+        batches before it stay submitted. `on_batch` is called with the ids of each batch as soon as it is safe.
         """
         options = self._options(None, None, max_attempts, timeout, expires, keep, headers)
         like = NewJob(
@@ -127,8 +128,12 @@ class Producer:
             durable=durable,
         )
         self._prepare(queue)
-        batches = self._engine.put_many(like, map(encode_payload, payloads))
-        return [job_id for batch in batches for job_id in batch]
+        ids: list[str] = []
+        for batch in self._engine.put_many(like, map(encode_payload, payloads)):
+            ids += batch
+            if on_batch is not None:
+                on_batch(batch)
+        return ids
 
     def ref(self, job_id: str, queue: str = "") -> JobRef:
         """A reference to a job known by its id."""

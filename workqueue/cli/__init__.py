@@ -65,7 +65,7 @@ def run() -> int | str | None:
 
 
 def complain(error: BaseException, status: int) -> int:
-    """Print an error in one line."""
-    text = " ".join(str(error).split())
+    """Print an error in one line, with what was noted on its way."""
+    text = " ".join("; ".join((str(error), *getattr(error, "__notes__", ()))).split())
     print("fsq: " + text.encode(errors="backslashreplace").decode(), file=sys.stderr)
     return status

@@ -11,12 +11,12 @@ import typer
 
 from workqueue.cli.app import JsonOption, QueueOption, RootOption, app, root_path
 from workqueue.engine.root import DEFAULT_QUEUE
-from workqueue.errors import BadInput, BadPayload, NoSuchJob
+from workqueue.errors import BadInput, BadPayload, FsqError, NoSuchJob
 from workqueue.jobs.states import State
 from workqueue.producer import NOTHING, JobRef, Producer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 KEEP_WHILE_WAITING = "1h"
 
@@ -96,12 +96,21 @@ def refuse_with_lines(**given: object) -> None:
 
 
 def submit_lines(producer: Producer, options: dict[str, Any], *, as_json: bool, decode: bool) -> None:
-    """Submit stdin line by line, in batches that are each all or nothing."""
-    for job_id in producer.submit_many(stdin_lines(decode=decode), **options):
-        if as_json:
-            sys.stdout.write(f'{{"id":"{job_id}","queue":"{options["queue"]}"}}\n')
-        else:
-            sys.stdout.write(f"{job_id}\n")
+    """Submit stdin line by line, in batches that are each all or nothing; print the ids of each when it is safe."""
+    form = f'{{"id":"%s","queue":"{options["queue"]}"}}\n' if as_json else "%s\n"
+    submitted = 0
+
+    def print_ids(ids: Sequence[str]) -> None:
+        nonlocal submitted
+        submitted += len(ids)
+        sys.stdout.writelines(form % job_id for job_id in ids)
+        sys.stdout.flush()
+
+    try:
+        producer.submit_many(stdin_lines(decode=decode), **options, on_batch=print_ids)
+    except FsqError as error:
+        error.add_note(f"{submitted} lines are submitted, none from line {submitted + 1} on")
+        raise
 
 
 def stdin_lines(*, decode: bool) -> Iterator[Any]:
