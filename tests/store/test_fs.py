@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.faults import COUNTED, MADE_OF_THEM, FaultyFs, paths_below
-from support.kernels import RENAMEAT2, forget_renameat2
+from support.kernels import RENAMEAT2, break_fsync, forget_renameat2
 from support.races import in_child, outcomes, race
 from workqueue.store.fs import FS, Fs, rename_noreplace
 
@@ -404,6 +404,45 @@ class TestCopy:
                 fs.copy(source, f"{here}/b", 0o600)
             assert fs.verbs.count(verb) == 1
             os.close(source)
+
+
+@needs_seccomp
+class TestSync:
+    """The kernel itself says no, so the call is made, and its answer is heard."""
+
+    @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EDQUOT])
+    def test_a_file_that_the_kernel_could_not_sync_is_an_error(self, code: int, here: str) -> None:
+        def sync() -> object:
+            fd = FS.create(f"{here}/a")
+            break_fsync(code)
+            return error_of(lambda: FS.sync(fd))
+
+        assert in_child(sync) == code
+
+    @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
+    def test_a_directory_that_the_kernel_could_not_sync_is_an_error(self, code: int, here: str) -> None:
+        def sync() -> object:
+            break_fsync(code)
+            return error_of(lambda: FS.sync_dir(here))
+
+        assert in_child(sync) == code
+
+    def test_a_close_that_fails_is_an_error(self) -> None:
+        assert in_child(lambda: error_of(lambda: FS.close(1 << 20))) == errno.EBADF
+
+    def test_a_disk_that_is_really_full_is_an_error(self) -> None:
+        fd = os.open("/dev/full", os.O_WRONLY)
+        assert error_of(lambda: FS.write(fd, b"x")) == errno.ENOSPC
+        os.close(fd)
+
+
+def error_of(action: Callable[[], object]) -> int | None:
+    """The number of the error that an action raises."""
+    try:
+        action()
+    except OSError as error:
+        return error.errno
+    return None
 
 
 class TestDirectories:

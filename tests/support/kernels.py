@@ -1,4 +1,4 @@
-"""A kernel that lacks a system call: made by a seccomp filter, which holds for the calling process until it ends."""
+"""A kernel that refuses a system call: made by a seccomp filter, which holds for the calling process until it ends."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import platform
 import struct
 
 RENAMEAT2 = {"x86_64": 316, "aarch64": 276}
+FSYNC = {"x86_64": 74, "aarch64": 82}
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
 LOAD, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06
 ALLOW, FAIL = 0x7FFF0000, 0x00050000
@@ -16,11 +17,21 @@ ALLOW, FAIL = 0x7FFF0000, 0x00050000
 
 def forget_renameat2(code: int = errno.ENOSYS) -> None:
     """Let renameat2(2) fail with `code` from now on; only ever called in a child process."""
+    refuse(RENAMEAT2[platform.machine()], code)
+
+
+def break_fsync(code: int) -> None:
+    """Let fsync(2) fail with `code` from now on; only ever called in a child process."""
+    refuse(FSYNC[platform.machine()], code)
+
+
+def refuse(number: int, code: int) -> None:
+    """Let a system call fail."""
     program = b"".join(
         struct.pack("HBBI", *instruction)
         for instruction in (
             (LOAD, 0, 0, 0),  # the system call's number
-            (JUMP_IF_EQUAL, 0, 1, RENAMEAT2[platform.machine()]),
+            (JUMP_IF_EQUAL, 0, 1, number),
             (RETURN, 0, 0, FAIL | code),
             (RETURN, 0, 0, ALLOW),
         )
