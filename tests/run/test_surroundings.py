@@ -48,6 +48,13 @@ def complains(running: Running) -> str:
     return lines[0]
 
 
+def remove(path: str) -> None:
+    """Remove a directory in one step: else the order in which its parts go would decide which of them is missed."""
+    away = f"{os.path.dirname(path)}/.away"
+    os.rename(path, away)
+    shutil.rmtree(away)
+
+
 def test_the_root_is_renamed_under_running_workers(fsq: Fsq) -> None:
     """The path counts, not the inode: an unmounted root looks like this."""
     running = start(fsq)
@@ -58,7 +65,7 @@ def test_the_root_is_renamed_under_running_workers(fsq: Fsq) -> None:
 def test_the_queue_is_removed_under_running_workers(fsq: Fsq) -> None:
     """Nothing is made anew behind the operator's back."""
     running = start(fsq)
-    shutil.rmtree(f"{fsq.root}/default")
+    remove(f"{fsq.root}/default")
     assert f"{fsq.root}/default" in complains(running)
     assert not os.path.exists(f"{fsq.root}/default")
 
@@ -69,8 +76,7 @@ def test_the_root_is_removed_while_a_job_runs(fsq: Fsq) -> None:
     fsq.write("etl.py", "import time\ndef load(job):\n    open('started', 'x').close()\n    time.sleep(600)\n")
     running = fsq.start("-r", fsq.root, "worker", "--handler", "etl:load", "-n", "1")
     until((fsq.where / "started").exists, "the handler runs")
-    os.rename(fsq.root, f"{fsq.root}-away")  # in one step: which part goes first would decide what is missed
-    shutil.rmtree(f"{fsq.root}-away")
+    remove(fsq.root)
     assert "not a queue root" in complains(running)
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from workqueue.engine import housekeeping, recovery
 from workqueue.engine.dealer import Dealer
 from workqueue.engine.root import read_format
-from workqueue.errors import FsqError, NotARoot, told
+from workqueue.errors import FsqError, NotARoot, StoreError, told
 from workqueue.run.crew import Crew
 from workqueue.run.events import emit
 from workqueue.run.limits import Limits
@@ -142,7 +142,7 @@ class Supervisor:
         for queue in self._options.queues:
             if not os.path.isdir(self._root.space(queue, "new")):
                 raise NotARoot(f"{self._root.path}/{queue}: the queue was removed while it was worked on") from error
-        emit("trouble", text=str(error))
+        emit("trouble", text=str(error if isinstance(error, FsqError) else StoreError("look for work", error)))
         self._clock.sleep(SWEEP)
 
     def _patience(self) -> float:
