@@ -136,7 +136,7 @@ def test_without_inotify_jobs_run_all_the_same(fsq: Fsq, blind: Callable[[], Non
         begun = time.monotonic()
         producer.submit(5, delay="0.3s")
         running.hears("finished", 5)
-        assert fsq.diary.lines("start")[-1].at - begun >= 0.3
+        assert fsq.diary.lines("start")[-1].at - begun >= 0.29  # due times are whole milliseconds
     assert len(running.events("polling")) == 1
     assert fsq.work(lambda job: fsq.diary.note("start", job), first=blind, drain=True).wait() == 0
 
