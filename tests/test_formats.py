@@ -21,7 +21,8 @@ HERE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "formats")
 def unpacked(number: int, directory: object) -> str:
     """The root that was written in format `number`; hard links, modes and empty directories as they were."""
     with tarfile.open(f"{HERE}/{number}.tar.gz") as archive:
-        archive.extractall(str(directory), filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.4 was the first to have it
+        archive.extractall(str(directory))
     return f"{directory}/root"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import stat
 from typing import TYPE_CHECKING
@@ -49,11 +50,12 @@ def test_the_default_root_is_made_at_its_first_use(fsq: Fsq) -> None:
 
 def test_a_groups_root(fsq: Fsq) -> None:
     """--group opens it to the group, --submit-only for submitting alone."""
+    group = grp.getgrgid(os.getegid()).gr_name
     path = str(fsq.where / "shared")
-    assert fsq("init", path, "--group", "root").status == 0
+    assert fsq("init", path, "--group", group).status == 0
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o2770
     path = str(fsq.where / "drop")
-    assert fsq("init", path, "--group", "root", "--submit-only").status == 0
+    assert fsq("init", path, "--group", group, "--submit-only").status == 0
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o3730
 
 
