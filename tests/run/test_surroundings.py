@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import resource
+import selectors
 import shutil
 import signal
 import struct
@@ -146,6 +147,33 @@ def test_a_disk_error_at_a_workers_burial_is_tried_again(fsq: Fsq) -> None:
     assert "Input/output error" in running.events("trouble")[0]["text"]
     assert [line.attempt for line in fsq.diary.lines("start")] == [1, 2]
     assert ref.state() is None
+
+
+class DeathsFirst(selectors.DefaultSelector):
+    """Tells of all that a worker's death makes ready at once; of its pidfd, a mere number here, before its socket."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if super().select(timeout):
+            time.sleep(0.05)
+        return sorted(super().select(0), key=lambda event: not isinstance(event[0].fileobj, int))
+
+
+def test_what_is_left_to_hear_of_a_buried_worker_disturbs_nobody(fsq: Fsq) -> None:
+    """Its socket is ready as well, and closed by then."""
+    Producer(fsq.root).submit(0)
+
+    def handle(job: Job) -> None:
+        if job.attempt == 1:
+            os._exit(9)
+
+    def supervise() -> int:
+        options = RunOptions(("default",), 1, drain=True)
+        engine = DirectoryEngine(Root(fsq.root))
+        return Supervisor(engine, lambda: Handler.of(handle), options, selector=DeathsFirst()).run().done - 1
+
+    running = fsq.fork(supervise)
+    assert running.wait() == 0, running.err
+    assert running.err == ""
 
 
 def test_too_few_descriptors_are_an_error_in_one_line(fsq: Fsq) -> None:

@@ -56,12 +56,13 @@ class Supervisor:
         load: Callable[[], Handler],
         options: RunOptions,
         progress: Progress | None = None,
+        selector: selectors.BaseSelector | None = None,
     ) -> None:
         self._root = engine.root
         self._clock = engine.root.clock
         self._options = options
         self._progress = progress
-        self._selector = selectors.DefaultSelector()
+        self._selector = selector or selectors.DefaultSelector()
         self._signals = Signals()
         self._summary = Summary()
         self._dealer = Dealer(self._root, list(options.queues))
@@ -110,7 +111,9 @@ class Supervisor:
         """Wait for something to happen, and react to it."""
         try:
             for key, _ in self._selector.select(self._patience()):
-                key.data()
+                # An earlier event of the same round may have closed it: a burial closes the dead worker's socket.
+                if self._selector.get_map().get(key.fd) is key:
+                    key.data()
             self._limits.enforce()
             self._look_after()
             self._go_on()
