@@ -64,6 +64,8 @@ class Report:
     torn: list[str] = field(default_factory=list)
     backwards: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    crashed: list[str] = field(default_factory=list)
+    """Producers and supervisors that ended by an error of their own."""
     garbage: int = 0
     """Records and keys that outlived their job."""
     recovery: list[float] = field(default_factory=list)
@@ -71,25 +73,29 @@ class Report:
     seconds: float = 0.0
 
     @property
+    def problems(self) -> list[str]:
+        """What should not have happened."""
+        return self.lost + self.overlapping + self.torn + self.backwards + self.left + self.crashed
+
+    @property
     def is_clean(self) -> bool:
         """Whether nothing was lost, doubled, torn or left behind."""
-        return not (self.lost or self.overlapping or self.torn or self.backwards or self.left)
+        return not self.problems
 
     def lines(self) -> list[str]:
         """The report as text."""
         times = sorted(self.recovery) or [0.0]
-        found = self.lost + self.overlapping + self.torn + self.backwards + self.left
         blows = ", ".join(f"{count} {what}" for what, count in sorted(self.blows.items()))
         p50, p95 = times[len(times) // 2], times[int(len(times) * 0.95)]
         verdict = f"lost {len(self.lost)}, overlapping {len(self.overlapping)}, torn {len(self.torn)}"
         verdict += f", attempts going backwards {len(self.backwards)}, left behind {len(self.left)}"
-        verdict += f" (garbage of {self.garbage} jobs)"
+        verdict += f" (garbage of {self.garbage} jobs), crashed {len(self.crashed)}"
         return [
             f"{self.acknowledged} jobs acknowledged, {self.starts} runs, {self.reruns} re-runs, {self.seconds:.0f} s",
             f"blows: {blows}",
             verdict,
             f"killed run to next start: p50 {p50:.3f} s, p95 {p95:.3f} s, max {times[-1]:.3f} s",
-            *[f"  {what}" for what in found[:20]],
+            *[f"  {what}" for what in self.problems[:20]],
         ]
 
 
@@ -224,8 +230,15 @@ class Storm:
     def reap(self) -> None:
         for group in (self.supervisors, self.producers):
             for pid in list(group):
-                if os.waitpid(pid, os.WNOHANG)[0]:
+                if self.has_ended(pid):
                     group.discard(pid)
+
+    def has_ended(self, pid: int) -> bool:
+        """Whether a process is dead; one that ended by itself must have ended well."""
+        found, status = os.waitpid(pid, os.WNOHANG)
+        if found and os.WIFEXITED(status) and os.WEXITSTATUS(status):
+            self.report.crashed.append(f"process {pid} ended with exit status {os.WEXITSTATUS(status)}")
+        return bool(found)
 
     def calm_down(self) -> None:
         """Let the producers finish, then drain with what is left and one more supervisor; it must succeed in time."""
@@ -261,7 +274,7 @@ class Storm:
         ).run(drain=True)
 
     def wait(self, group: set[int], pid: int, end: float) -> None:
-        while not os.waitpid(pid, os.WNOHANG)[0]:
+        while not self.has_ended(pid):
             if time.monotonic() > end:
                 raise TimeoutError(f"process {pid} did not end: something is stuck")
             time.sleep(0.01)
