@@ -45,7 +45,12 @@ class FunctionCaller:
         """Call the function and return what it returns."""
         if not limit:
             return awaited(self._handler.call(job))
-        signal.signal(signal.SIGALRM, lambda *_: self._interrupt(out_of_time(limit)))
+
+        def on_alarm(*_: object) -> None:
+            signal.setitimer(signal.ITIMER_REAL, 0)  # one that was heard is enough: no other may disturb the clean-up
+            self._interrupt(out_of_time(limit))
+
+        signal.signal(signal.SIGALRM, on_alarm)
         signal.setitimer(signal.ITIMER_REAL, limit, AGAIN)
         try:
             return awaited(self._handler.call(job))
