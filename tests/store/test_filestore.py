@@ -235,6 +235,19 @@ class TestABlock:
         assert caught.value.errno == code
         assert names(store, "new") == names(store, "tmp") == []
 
+    def test_the_first_error_is_told_also_if_cleaning_up_fails(self, store: FileStore, fs: FaultyFs) -> None:
+        fs.fail_at(1, errno.EIO, verb="sync")
+        fs.fail_at(1, errno.EROFS, verb="unlink")
+        with pytest.raises(OSError) as caught, FileStore(store.path, fs=fs).create("a"):
+            pass
+        assert caught.value.errno == errno.EIO
+        assert names(store, "new") == []
+
+    def test_a_file_that_was_closed_inside_is_refused_in_words(self, store: FileStore) -> None:
+        with pytest.raises(ValueError, match="tmp/a: closed inside its block"), store.create("a") as file:
+            file.close()
+        assert names(store, "new") == names(store, "tmp") == []
+
     def test_a_failed_sync_is_not_tried_again(self, store: FileStore, fs: FaultyFs) -> None:
         fs.fail_at(1, errno.EIO, verb="sync")
         with pytest.raises(OSError), FileStore(store.path, fs=fs).create("a"):

@@ -101,8 +101,10 @@ class FileStore:
 
     def _leave(self, file: IO[Any], *, well: bool) -> None:
         """End the block of a new file: publish it, or leave nothing of it."""
-        if not well:
+        if not well or file.closed:
             self._abandon(file)
+            if well:
+                raise BadInput(f"{file.name}: closed inside its block, whose end closes it; nothing was published")
             return
         try:
             try:
@@ -122,9 +124,10 @@ class FileStore:
             raise
 
     def _abandon(self, file: IO[Any]) -> None:
+        """Remove what another error made worthless; that error is the one to tell."""
         with suppress(OSError):
             file.close()
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             self.fs.unlink(file.name)
 
     def _opener(self, path: str, flags: int) -> int:
