@@ -154,7 +154,7 @@ def test_a_bad_line_refuses_its_batch(fsq: Fsq) -> None:
     result = fsq("-r", fsq.root, "submit", "--json-lines", stdin=b'{"n":1}\n{"n":\n')
     assert (result.status, result.out) == (2, "")
     assert result.err.startswith("fsq: line 2 of stdin: no JSON:")
-    assert result.err.endswith("; 0 lines are submitted, none from line 1 on\n")
+    assert result.err.endswith("; 0 lines are submitted; go on from line 1\n")
     assert fsq.names("new") == fsq.names("tmp") == []
 
 
@@ -163,7 +163,7 @@ def test_the_ids_of_the_batches_before_a_bad_line_are_printed(fsq: Fsq) -> None:
     stdin = b"1\n" * 1200 + b"oops\n"
     result = fsq("-r", fsq.root, "submit", "--json-lines", "--volatile", stdin=stdin)
     assert result.status == 2
-    assert result.err.endswith("; 1000 lines are submitted, none from line 1001 on\n")
+    assert result.err.endswith("; 1000 lines are submitted; go on from line 1001\n")
     found = DirectoryEngine(Root(fsq.root)).scan("default", State.NEW)
     assert result.out.split() == [job.name.id for job in found]
 

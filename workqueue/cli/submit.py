@@ -109,7 +109,7 @@ def submit_lines(producer: Producer, options: dict[str, Any], *, as_json: bool, 
     try:
         producer.submit_many(stdin_lines(decode=decode), **options, on_batch=print_ids)
     except FsqError as error:
-        error.add_note(f"{submitted} lines are submitted, none from line {submitted + 1} on")
+        error.add_note(f"{submitted} lines are submitted; go on from line {submitted + 1}")
         raise
 
 
