@@ -144,7 +144,7 @@ def test_a_disk_error_at_a_workers_burial_is_tried_again(fsq: Fsq) -> None:
 
     running = fsq.fork(supervise)
     assert running.wait() == 0, running.err
-    assert "Input/output error" in running.events("trouble")[0]["text"]
+    assert running.events("trouble")[0]["text"].startswith("cannot look for work: Input/output error")
     assert [line.attempt for line in fsq.diary.lines("start")] == [1, 2]
     assert ref.state() is None
 
