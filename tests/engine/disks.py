@@ -6,6 +6,7 @@ Syncs are called, heard of and counted, but not waited for: no test here pulls t
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 from functools import partial
@@ -22,6 +23,24 @@ CHANGES = frozenset({
     "unlink", "mkdir", "rmdir", "sync_dir", "append", "overwrite", "set_mtime", "lock",
 })  # fmt: skip
 LOOKS = frozenset({"open", "open_dir", "open_slot", "stat", "list"})
+OPENS = frozenset({"create", "sync_dir", "append", "open", "open_dir", "open_slot", "list"})
+"""What needs a descriptor."""
+HINTS = frozenset({"start_write_out"})
+PEEKS = frozenset({"stat", "list"})
+NO_ROOM = CHANGES - HINTS - {"lock"}
+"""A file system that copies on write needs room even to remove something."""
+FAILS: dict[int, frozenset[str]] = {
+    errno.ENOSPC: NO_ROOM,
+    errno.EDQUOT: NO_ROOM,
+    errno.EIO: (CHANGES | LOOKS) - HINTS - {"lock"},
+    errno.EROFS: (CHANGES | {"open_slot"}) - HINTS - {"lock", "close"},
+    errno.EMFILE: OPENS,
+    errno.ENFILE: OPENS,
+    errno.EACCES: (CHANGES | LOOKS) - PEEKS - HINTS - {"write", "sync", "close", "overwrite", "lock"},
+    errno.ESTALE: (CHANGES | LOOKS) - PEEKS - HINTS,
+    errno.ENOLCK: frozenset({"lock"}),
+}
+"""Which operations can fail with what. That a mere look fails is tried with EIO alone: the others would do the same."""
 
 
 class Crash(BaseException):
@@ -133,19 +152,61 @@ class CrashingFs(CountingFs):
 
 
 class FailingFs(CountingFs):
-    """Fails its n-th operation with `code`; with `for_good`, every later one, too."""
+    """Fails its n-th operation of those that can fail with `code`; with `for_good`, every later one, too."""
 
-    verbs = CHANGES | {"open", "open_dir", "open_slot"}
-
-    def __init__(self, n: int, code: int, *, for_good: bool = False) -> None:
+    def __init__(self, n: int, code: int, *, for_good: bool = False, only: frozenset[str] | None = None) -> None:
         super().__init__(n)
         self.code = code
         self.for_good = for_good
+        self.verbs = FAILS[code] if only is None else only
 
     def at(self, count: int, verb: str, args: tuple[Any, ...]) -> None:
         if count == self.n or (self.for_good and count > self.n):
             path = next((arg for arg in args if isinstance(arg, str)), None)
             raise of_path(self.code, path) if path else OSError(self.code, os.strerror(self.code))
+
+
+class LiarFs(CountingFs):
+    """Does its n-th rename, link or removal, and reports failure: its answer got lost on the way."""
+
+    verbs = frozenset({"rename", "rename_new", "link", "unlink"})
+
+    def __init__(self, n: int, code: int) -> None:
+        super().__init__(n)
+        self.code = code
+
+    def _do(self, verb: str, method: Callable[..., Any], *args: Any) -> Any:
+        result = super()._do(verb, method, *args)
+        if self.armed and self.count == self.n:
+            raise of_path(self.code, args[0])
+        return result
+
+
+class UnsureFs(CountingFs):
+    """Fails its n-th sync, as the kernel does: once, and says yes when it is asked again."""
+
+    verbs = frozenset({"create", "open", "close", "sync", "sync_dir"})
+
+    def __init__(self, n: int) -> None:
+        super().__init__(n)
+        self.syncs: list[tuple[object, ...]] = []
+        """What was synced so far: a directory by its path, a descriptor by its number and which of its uses it was."""
+        self._uses: dict[int, int] = {}
+
+    def before(self, verb: str, args: tuple[Any, ...]) -> None:
+        if verb in {"sync", "sync_dir"}:
+            super().before(verb, args)
+
+    def at(self, count: int, verb: str, args: tuple[Any, ...]) -> None:
+        self.syncs.append((args[0], self._uses.get(args[0])))
+        if count == self.n:
+            raise of_path(errno.EIO, args[0]) if verb == "sync_dir" else OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def _do(self, verb: str, method: Callable[..., Any], *args: Any) -> Any:
+        result = super()._do(verb, method, *args)
+        if verb in {"create", "open"}:
+            self._uses[result] = self._uses.get(result, 0) + 1
+        return result
 
 
 class InterruptedFs(CountingFs):

@@ -73,6 +73,17 @@ def test_the_directories_are_the_groups_but_keys_and_records_the_owners_alone(sh
         assert not os.stat(f"{shared}/.fsq/{path}").st_mode & 0o077, path
 
 
+def test_a_root_in_a_directory_that_others_may_look_into_is_its_owners_alone(shared: str) -> None:
+    os.mkdir(shared)
+    os.chmod(shared, 0o755)
+    init(shared)
+    Producer(shared).submit(1)
+    (job,) = os.listdir(f"{shared}/default/new")
+    assert stat.S_IMODE(os.stat(f"{shared}/default/new/{job}").st_mode) == 0o600
+    for path in ("/.fsq", "/.fsq/cancel", "/.fsq/workers", "/default/new"):
+        assert not os.stat(f"{shared}{path}").st_mode & 0o022, path
+
+
 def test_a_member_is_told_why_a_key_is_refused(shared: str) -> None:
     init(shared, group=GROUP)
     said = as_member(lambda: Producer(shared).submit(1, key="a"))

@@ -79,11 +79,11 @@ def test_a_lost_race_is_false_or_none_and_changes_nothing(world: World, verb: st
 
 
 STORIES = {
-    ("retry", State.FAILED): ["rename failed new", "sync_dir new"],
-    ("retry", State.LATER): ["rename later new", "sync_dir new"],
-    ("hold", State.NEW): ["rename new held", "sync_dir held"],
-    ("hold", State.LATER): ["rename later held", "sync_dir held"],
-    ("unhold", State.HELD): ["rename held new", "sync_dir new"],
+    ("retry", State.FAILED): ["rename failed new", "sync_dir new", "sync_dir failed"],
+    ("retry", State.LATER): ["rename later new", "sync_dir new", "sync_dir later"],
+    ("hold", State.NEW): ["rename new held", "sync_dir held", "sync_dir new"],
+    ("hold", State.LATER): ["rename later held", "sync_dir held", "sync_dir later"],
+    ("unhold", State.HELD): ["rename held new", "sync_dir new", "sync_dir held"],
     ("cancel", State.NEW): ["unlink new", "sync_dir new"],
     ("cancel", State.LATER): ["unlink later", "sync_dir later"],
     ("cancel", State.CUR): ["create cancel", "close", "sync_dir cancel"],
@@ -92,7 +92,7 @@ STORIES = {
 
 
 @pytest.mark.parametrize(("verb", "state"), STORIES)
-def test_a_verb_is_one_operation_and_a_sync_of_where_it_shows(world: World, verb: str, state: State) -> None:
+def test_a_verb_is_one_operation_and_a_sync_of_each_directory_that_it_changed(world: World, verb: str, state: State) -> None:
     found = world.find(place(world, state))
     fs = RecordingFs()
     root = world.open(fs).root

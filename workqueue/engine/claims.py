@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from workqueue.engine import records
 from workqueue.engine.protocol import Claim, Corrupted, Unclaimable
-from workqueue.errors import StoreError
+from workqueue.errors import StoreError, told
 from workqueue.jobs import names
 from workqueue.jobs.content import LONGEST_LINE, Damaged, check, decode_options
 
@@ -95,12 +95,14 @@ def load(root: Root, queue: str, name: Name, path: str) -> Claim:
     finally:
         os.close(fd)
     if name.whole:
-        return Claim(queue, name, path, records.options(root, name.id), status.st_ino, status.st_size)
+        options = records.options(root, name.id)
+        return Claim(queue, name, path, options, status.st_ino, status.st_size, links=status.st_nlink)
     end = head.find(b"\n")
     if end < 0:
         raise Damaged("empty" if not head else "line 1 has no end: no options line, or torn")
     options = decode_options(head[:end])
-    claim = Claim(queue, name, path, options, status.st_ino, status.st_size - end - 1, end + 1)
+    size = status.st_size - end - 1
+    claim = Claim(queue, name, path, options, status.st_ino, size, end + 1, links=status.st_nlink)
     if status.st_size <= len(head):
         claim.head = head[end + 1 :]
         check(options, claim.head)
@@ -137,13 +139,14 @@ def payload_path(root: Root, claim: Claim) -> str:
     path = f"{directory}/{claim.name.label or 'payload'}"
     if not claim.scratch:
         data = body(root, claim)
-        root.fs.mkdir(directory)
-        claim.scratch = True
-        fd = root.fs.create(path)
-        try:
-            root.fs.write(fd, data)
-        finally:
-            root.fs.close(fd)
+        with told("copy the payload", path):
+            root.fs.mkdir(directory)
+            claim.scratch = True
+            fd = root.fs.create(path)
+            try:
+                root.fs.write(fd, data)
+            finally:
+                root.fs.close(fd)
     return path
 
 

@@ -12,7 +12,7 @@ import heapq
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from workqueue.engine import batches, lookup
+from workqueue.engine import batches, lookup, twins
 from workqueue.engine.window import WIDTH, Window
 from workqueue.jobs import names
 
@@ -187,6 +187,10 @@ class QueueDealer:
         ready = names.without_due(text)
         name = names.parse(text)
         target = name.ready() if name is not None else ready
+        if twins.is_ahead(self._root, self.queue, text, target):
+            with contextlib.suppress(OSError):
+                self._root.fs.discard(f"{self._later}/{text}")
+            return False
         move = self._root.fs.rename if name or names.is_batch(ready) else self._root.fs.rename_new
         try:
             move(f"{self._later}/{text}", f"{self._new}/{target}")

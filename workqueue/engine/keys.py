@@ -73,14 +73,33 @@ def publish(root: Root, queue: str, key: str, source: str, target: str, *, durab
     """Publish `source` as `target` under its key; returns the holder's id instead if the key is taken."""
     path = key_path(root, queue, key)
     with locked(root, path):
-        holder = acquire(root, queue, path, source)
-        if holder is not None:
-            return holder
-        if durable:
-            # Before the job can be seen: else a power cut could keep the job and lose its key.
-            root.fs.sync_dir(os.path.dirname(path))
-        rename(root, source, target)
+        try:
+            holder = acquire(root, queue, path, source)
+            if holder is not None:
+                return holder
+            if durable:
+                # Before the job can be seen: else a power cut could keep the job and lose its key.
+                root.fs.sync_dir(os.path.dirname(path))
+            rename(root, source, target)
+        except BaseException:
+            unlink(root, path, source)
+            raise
     return None
+
+
+def withdraw(root: Root, queue: str, key: str | None, file: str) -> None:
+    """Take the key of a job back whose submit failed after all, while its file is there."""
+    if key is not None:
+        path = key_path(root, queue, key)
+        with contextlib.suppress(OSError), locked(root, path):
+            unlink(root, path, file)
+
+
+def unlink(root: Root, path: str, file: str) -> None:
+    """Remove the link that a refused job has at its key: it would hold the payload's space."""
+    with contextlib.suppress(OSError):
+        if root.fs.stat(path).st_ino == root.fs.stat(file).st_ino:
+            root.fs.unlink(path)
 
 
 def acquire(root: Root, queue: str, path: str, source: str, own: str = "") -> JobId | None:
@@ -161,4 +180,5 @@ def reacquire(root: Root, queue: str, options: Options, own: str, source: str, t
         holder = acquire(root, queue, path, source, own)
         if holder is not None:
             raise WrongState(f"its key {options.key!r} belongs to job {holder} now; cancel that one first")
+        root.fs.sync_dir(os.path.dirname(path))  # as in publish: a power cut must not keep the job and lose its key
         root.fs.rename(source, target)

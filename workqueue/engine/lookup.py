@@ -1,7 +1,7 @@
 """Finding jobs: by id, by first name, by inode, and all of a state. Nothing here changes the disk.
 
 A job moves while it is looked for, so one pass over the directories can miss it. "Nowhere" counts only after a pass
-during which no directory changed, or after three passes.
+before and during which no directory changed, or after three passes: each of them it would have to dodge.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from workqueue.jobs.names import Name
 
 PASSES = 3
+TICK_NS = 20_000_000
+"""Kernels before 6.13 date changes by ticks of up to 10 ms: of two in one tick the second is not seen by its date."""
 LIVING = ("tmp", "held", "later", "new", "cur")
 """Where the holder of a key can be."""
 
@@ -84,9 +86,14 @@ def find(root: Root, queues: list[str], job_id: str) -> Located | None:
                 for text in entries(root, queue, state):
                     if job_id in text and (found := located(root, queue, state, text, job_id)):
                         return found
-        if moments(root, queues) == before:
+        if before == moments(root, queues) and is_old(root, before):
             return None
     return None
+
+
+def is_old(root: Root, moments: list[int]) -> bool:
+    """Whether the last change was so long ago that another would have another date."""
+    return root.clock.now_ms() * 1_000_000 - max(moments) > TICK_NS
 
 
 def located(root: Root, queue: str, state: State, text: str, job_id: str) -> Located | None:
@@ -120,15 +127,24 @@ def find_inode(root: Root, queue: str, inode: int) -> tuple[str, str] | None:
 
 def _search(root: Root, queue: str, matches: Callable[[str, int], bool]) -> tuple[str, str] | None:
     for _ in range(PASSES):
-        before = [root.fs.stat(root.space(queue, space)).st_mtime_ns for space in LIVING]
+        before = _moments(root, queue)
+        in_tmp = None  # its submitter died before the rename, or (twins.py) it is what a power cut left of one
         for space in LIVING:
             with os.scandir(root.space(queue, space)) as listing:
                 for entry in listing:
                     if matches(entry.name, entry.inode()) and not entry.name.startswith("."):
-                        return space, entry.name
-        if before == [root.fs.stat(root.space(queue, space)).st_mtime_ns for space in LIVING]:
+                        if space != "tmp":
+                            return space, entry.name
+                        in_tmp = space, entry.name
+        if in_tmp is not None:
+            return in_tmp
+        if before == _moments(root, queue) and is_old(root, before):
             return None
     return None
+
+
+def _moments(root: Root, queue: str) -> list[int]:
+    return [root.fs.stat(root.space(queue, space)).st_mtime_ns for space in LIVING]
 
 
 def counts(root: Root, queue: str) -> dict[State, int]:

@@ -43,7 +43,7 @@ def retry(root: Root, found: Located) -> bool:
                 keys.reacquire(root, found.queue, options, name.id, found.path, target)
         except FileNotFoundError:
             return False
-        root.fs.sync_dir(root.space(found.queue, "new"))
+        _sync_both(root, found, "new")
     return True
 
 
@@ -104,13 +104,22 @@ def _shift(root: Root, found: Located, space: str, name: str) -> bool:
             root.fs.rename(found.path, f"{root.space(found.queue, space)}/{name}")
         except FileNotFoundError:
             return False
-        root.fs.sync_dir(root.space(found.queue, space))
+        _sync_both(root, found, space)
     return True
+
+
+def _sync_both(root: Root, found: Located, space: str) -> None:
+    """Keep a move, where it went first: a file system may keep the two halves of a rename apart (twins.py)."""
+    root.fs.sync_dir(root.space(found.queue, space))
+    with contextlib.suppress(FileNotFoundError):  # a batch, which whoever emptied it has synced and removed
+        root.fs.sync_dir(os.path.dirname(found.path))
 
 
 def _remove(root: Root, found: Located) -> bool:
     try:
         options, inode = options_of(root, found)
+        if options.key is not None and options.key_for:  # before the end, as in settle.py
+            keys.free(root, found.queue, options, inode, found.name.id)
         if stat.S_ISDIR(root.fs.stat(found.path).st_mode):
             root.fs.remove_tree(found.path)
         else:
@@ -120,6 +129,6 @@ def _remove(root: Root, found: Located) -> bool:
     root.fs.sync_dir(os.path.dirname(found.path))
     if found.name.id != names.NO_ID:
         records.remove(root, found.name.id)
-    if options.key is not None:
+    if options.key is not None and not options.key_for:
         keys.free(root, found.queue, options, inode, found.name.id)
     return True

@@ -61,6 +61,8 @@ class Claim:
     """The payload, where it was small enough to be read with line 1."""
     scratch: bool = False
     """Whether this run made a directory under stage/."""
+    links: int = 1
+    """Names that the file has, anywhere: 2 with a unique key, or where it is somebody's own file, too."""
 
     @property
     def id(self) -> JobId:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from workqueue.engine import claims, marks, records, sessions, settle, slots
+from workqueue.engine import claims, marks, records, sessions, settle, slots, twins
 from workqueue.engine.protocol import Recovered
 from workqueue.jobs import names
 from workqueue.jobs.content import Damaged
@@ -26,13 +26,17 @@ if TYPE_CHECKING:
 
 
 def sweep(root: Root, queues: list[str], mine: set[int]) -> Iterator[Recovered | str]:
-    """Take over every slot that has claims in these queues and no living owner; texts are to be told."""
+    """Take over every slot with claims in these queues, or staged files, and no living owner; texts are to be told."""
     owned = {number for queue in queues for number in _claiming(root, queue)}
+    # A power cut can undo a claim and keep what its run had staged.
+    owned.update(owner.slot for _, owner in staged(root))
     for number in sorted(owned - mine):
         slot = slots.try_lock(root, number)
         if slot is not None:
             try:
                 yield from take_over(root, slot)
+            except OSError as error:  # of one slot; the others' claims, and the workers, do not wait for it
+                yield f"slot {number} cannot be taken over: {error}; tried again"
             finally:
                 slot.close()
 
@@ -52,18 +56,28 @@ def _claiming(root: Root, queue: str) -> Iterator[int]:
 
 def take_over(root: Root, slot: Slot) -> Iterator[Recovered | str]:
     """Settle everything of a slot whose lock we hold; leaves it alone while its session cannot be ended."""
-    ended = sessions.end_left_over(slot.former(), root.clock)
+    former = slot.former()
+    ended = sessions.end_left_over(former, root.clock)
     if ended.told:
         yield ended.told
         if "cannot be killed" in ended.told:
             return
-    yield from recover_slot(root, slot.number)
+    yield from recover_slot(root, slot.number, after_cut=may_be_after_cut(former))
     slot.clear()
 
 
-def recover_slot(root: Root, number: int, error: str = "its worker died") -> Iterator[Recovered]:
+def may_be_after_cut(former: sessions.Identity | None) -> bool:
+    """Whether the power may have failed since the slot's owner lived; where nothing tells, it may."""
+    return former is None or former.boot != sessions.boot_id()
+
+
+def recover_slot(
+    root: Root, number: int, error: str = "its worker died", *, after_cut: bool = False
+) -> Iterator[Recovered]:
     """Recover the claims of a slot, and discard what their runs staged."""
     for claim in claims_of(root, number):
+        if after_cut and claim.links > 1 and not twins.keep_one(root, claim):
+            continue
         found = recover(root, claim, error)
         if found is not None:
             yield found
@@ -72,11 +86,18 @@ def recover_slot(root: Root, number: int, error: str = "its worker died") -> Ite
 
 def drop_stages(root: Root, number: int) -> None:
     """Discard what the dead runs of a slot staged."""
-    for text in root.fs.list(root.dot("stage")):
-        name = names.parse(text)
-        if name is not None and name.owner is not None and name.owner.slot == number:
+    for text, owner in staged(root):
+        if owner.slot == number:
             with contextlib.suppress(OSError):
                 root.fs.remove_tree(root.dot("stage", text))
+
+
+def staged(root: Root) -> Iterator[tuple[str, names.Owner]]:
+    """The names in stage/, each with the owner of its run."""
+    for text in root.fs.list(root.dot("stage")):
+        name = names.parse(text)
+        if name is not None and name.owner is not None:
+            yield text, name.owner
 
 
 def claims_of(root: Root, number: int) -> Iterator[Claim]:

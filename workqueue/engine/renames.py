@@ -19,3 +19,12 @@ def rename(root: Root, source: str, target: str) -> None:
     except OSError:
         if root.fs.exists(source) or not root.fs.exists(target):
             raise
+
+
+def link(root: Root, source: str, target: str) -> None:
+    """Link to a name never used before; an error only if it did not happen."""
+    try:
+        root.fs.link(source, target)
+    except OSError:
+        if not root.fs.exists(target):
+            raise

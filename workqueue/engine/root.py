@@ -37,6 +37,8 @@ PARTS = ("workers", "stage", "commit", "keys", "jobs", "cancel", "journal")
 OWNER_ONLY = {"stage", "commit", "keys", "jobs", "journal"}
 SLOTS = 64
 PAGE = 4096
+SHARED = 0o020
+"""The bit of a root's mode that says that its group may submit; a group that may only look changes nothing."""
 
 
 class Root:
@@ -54,7 +56,7 @@ class Root:
         self.device = status.st_dev
         self.mode = stat.S_IMODE(status.st_mode)
         self.group = status.st_gid
-        self.is_shared = bool(self.mode & 0o070)
+        self.is_shared = bool(self.mode & SHARED)
         self.file_mode = 0o640 if self.is_shared else 0o600
         self.submit_only = not os.access(self.path, os.R_OK)
         self._settings = SettingsFile(self.path, overrides or {})
@@ -153,15 +155,13 @@ def make_queue(root: str, queue: str, fs: Fs) -> None:
         share(fs, store.path, status)
         for space in SPACES:
             path = os.path.join(store.path, space)
-            made = not fs.exists(path)
             fs.ensure_dir(path, mode)
-            if made:
-                share(fs, path, status)
+            share(fs, path, status)
 
 
 def share(fs: Fs, path: str, like: os.stat_result) -> None:
     """Give a directory the root's group and mode, whatever the umask, where the root is a group's."""
-    if stat.S_IMODE(like.st_mode) & 0o070:
+    if stat.S_IMODE(like.st_mode) & SHARED:
         fs.set_owner(path, like.st_gid, stat.S_IMODE(like.st_mode))
 
 
@@ -196,7 +196,7 @@ def init(
 def _make_dot(path: str, slots: int, fs: Fs) -> None:
     dot = os.path.join(path, DOT)
     root = os.stat(path)
-    shared = stat.S_IMODE(root.st_mode) & 0o070
+    shared = stat.S_IMODE(root.st_mode) & SHARED
     fs.ensure_dir(dot, 0o700)
     if shared:
         fs.set_owner(dot, root.st_gid, 0o2750)

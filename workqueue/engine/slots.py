@@ -16,8 +16,11 @@ import msgspec
 
 from workqueue.engine.root import PAGE, make_slot
 from workqueue.engine.sessions import Identity, identity
+from workqueue.errors import told
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from workqueue.engine.root import Root
 
 
@@ -55,11 +58,15 @@ class Slot:
 
 def acquire(root: Root) -> Slot | None:
     """Lock the first free slot; None if all are in use."""
+    return next(free(root), None)
+
+
+def free(root: Root) -> Iterator[Slot]:
+    """Lock one free slot after the other; whoever does not want one closes it."""
     for number in sorted(numbers(root)):
         slot = try_lock(root, number)
         if slot is not None:
-            return slot
-    return None
+            yield slot
 
 
 def try_lock(root: Root, number: int) -> Slot | None:
@@ -71,8 +78,9 @@ def try_lock(root: Root, number: int) -> Slot | None:
         make_slot(path, root.fs)
         fd = root.fs.open_slot(path)
     try:
-        if root.fs.lock(fd):
-            return Slot(root, number, fd)
+        with told("lock a worker's slot", path):
+            if root.fs.lock(fd):
+                return Slot(root, number, fd)
     except BaseException:
         os.close(fd)
         raise

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from workqueue.engine import keys, records
 from workqueue.engine.protocol import NewJob, Placed
-from workqueue.engine.renames import rename
+from workqueue.engine.renames import link, rename
 from workqueue.errors import BadInput, of_path, told
 from workqueue.jobs import content, names
 
@@ -74,11 +74,11 @@ def _publish(root: Root, job: NewJob, name: names.Name, source: str) -> Placed:
         _undo(root, source)
         return Placed(holder, job.queue, created=False)
     if job.durable:
-        _sync(root, directory, target)
+        _sync(root, directory, target, job)
     return Placed(name.id, job.queue)
 
 
-def _sync(root: Root, directory: str, target: str) -> None:
+def _sync(root: Root, directory: str, target: str, job: NewJob) -> None:
     """Make the job's entry durable; if that fails the job is taken back, unless a worker was faster."""
     try:
         if root.submit_only:
@@ -86,6 +86,7 @@ def _sync(root: Root, directory: str, target: str) -> None:
         else:
             root.fs.sync_dir(directory)
     except OSError:
+        keys.withdraw(root, job.queue, job.options.key, target)
         _undo(root, target)
         raise
 
@@ -159,9 +160,9 @@ def _place(root: Root, job: NewJob, name: names.Name, path: str, fd: int) -> Pla
         if job.mode == "move":
             return _move_in(root, job, name, path)
         if job.mode == "link":
-            root.fs.link(path, target)
+            link(root, path, target)
             if job.durable:
-                _sync(root, directory, target)
+                _sync(root, directory, target, job)
             return Placed(name.id, job.queue)
     except OSError as error:
         if error.errno != errno.EXDEV:
@@ -205,6 +206,7 @@ def _move_in(root: Root, job: NewJob, name: names.Name, path: str) -> Placed:
         try:
             root.fs.sync_dir(directory)
         except OSError:
+            keys.withdraw(root, job.queue, job.options.key, target)
             with contextlib.suppress(OSError):
                 root.fs.rename_new(target, path)
             raise

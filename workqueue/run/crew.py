@@ -132,15 +132,7 @@ class Crew:
 
     def hire(self, tell: Callable[[Recovered | str], None]) -> Member:
         """Take a slot over and fork a worker into it."""
-        slot = slots.acquire(self._root)
-        if slot is None:
-            count = len(slots.numbers(self._root))
-            raise NoFreeSlot(
-                f"{self._root.path}: all {count} worker slots are in use; end some workers, or make more slots:"
-                f" fsq init --slots {count * 2} {self._root.path}"
-            )
-        for found in recovery.take_over(self._root, slot):
-            tell(found)
+        slot = self._slot(tell)
         ours, theirs = wire.pair()
         board = Board()
         supervisor = os.getpid()
@@ -162,6 +154,25 @@ class Crew:
         member = Member(pid, os.pidfd_open(pid), ours, slot, board)
         self.members.append(member)
         return member
+
+    def _slot(self, tell: Callable[[Recovered | str], None]) -> Slot:
+        """Take over the first free slot. One whose claims the disk does not let go waits for a sweep."""
+        for slot in slots.free(self._root):
+            try:
+                for found in recovery.take_over(self._root, slot):
+                    tell(found)
+            except OSError as error:
+                slot.close()
+                tell(f"slot {slot.number} cannot be taken over: {error}; going on with another")
+            else:
+                if slot.former() is None:
+                    return slot
+                slot.close()  # what its last owner left cannot be killed, and must stay written down
+        count = len(slots.numbers(self._root))
+        raise NoFreeSlot(
+            f"{self._root.path}: all {count} worker slots are in use; end some workers, or make more slots:"
+            f" fsq init --slots {count * 2} {self._root.path}"
+        )
 
     def delay(self) -> float:
         """Seconds to wait before the next worker is hired: none, unless they keep dying at once."""

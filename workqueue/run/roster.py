@@ -45,7 +45,7 @@ class Roster:
 
     def is_short(self) -> bool:
         """Whether workers are missing."""
-        return len(self._crew.members) < self._size
+        return len(self._crew.members) - len(self.unburied) < self._size
 
     def fill(self) -> None:
         """Hire the whole crew; fewer where the slots do not suffice, but one at least."""
@@ -93,12 +93,16 @@ class Roster:
     def _on_death(self, member: Member) -> None:
         self._forget_link(member)
         self._selector.unregister(member.pidfd)
+        member.is_free = False
         self.bury(member)
 
     def bury_left_over(self) -> None:
         """Try again where a process could not be killed."""
         for member in list(self.unburied):
-            self.bury(member)
+            try:
+                self.bury(member)
+            except OSError as error:  # one claim that cannot be moved must not hold up the others, nor the end
+                emit("trouble", text=f"what worker {member.pid} had cannot be settled: {error}; tried again")
 
     def bury(self, member: Member) -> None:
         """Settle what a dead worker had; its names and its jobs are dealt again at once."""

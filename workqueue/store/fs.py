@@ -137,9 +137,9 @@ class Fs:
         """Replace the beginning of a file in place: needs no space where the page exists already. Not synced."""
         os.pwrite(fd, data, 0)
 
-    def set_mtime(self, path: str, seconds: float) -> None:
-        """Set the modification time of a file of our own."""
-        os.utime(path, (seconds, seconds), follow_symlinks=False)
+    def set_mtime(self, fd: int, seconds: float) -> None:
+        """Set the modification time; a sync after it keeps it."""
+        os.utime(fd, (seconds, seconds))
 
     def lock(self, fd: int) -> bool:
         """Lock for as long as this descriptor or a forked copy of it is open; False if another has it."""
@@ -229,11 +229,11 @@ class Fs:
         self.discard(temporary)
         with self.creating(temporary) as fd:
             self.write(fd, data)
+            if mtime is not None:
+                self.set_mtime(fd, mtime)
             if durable:
                 self.sync(fd)
         try:
-            if mtime is not None:
-                self.set_mtime(temporary, mtime)
             self.rename(temporary, path)
         except BaseException:
             self._drop(temporary)
