@@ -14,7 +14,7 @@ SCENARIO_OPERATIONS = {
     "finish": 1,
     "finish with history": 3,
     "finish with key": 3,
-    "finish with key_for": 10,
+    "finish with key_for": 12,
     "finish with keep": 9,
     "finish with staged files": 7,
     "defer": 1,

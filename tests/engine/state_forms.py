@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import time
 from typing import TYPE_CHECKING
 
 from workqueue.jobs import content, names
@@ -103,7 +104,7 @@ class _Look:
                 yield "key.tmp"
             elif entry.inode() in self._inodes:
                 yield "key"
-            elif read(entry.path).startswith(b'{"fsq-ban":'):
+            elif read(entry.path).startswith(b'{"fsq-ban":') or entry.stat().st_mtime > time.time():
                 yield "key:ban"
             elif entry.stat().st_nlink == 1:
                 yield "key:alone"

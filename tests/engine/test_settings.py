@@ -158,7 +158,7 @@ def test_other_variables_of_the_environment_are_not_ours(tmp_path: Path) -> None
 
 def test_a_file_that_cannot_be_read_is_an_error_of_the_machine(tmp_path: Path) -> None:
     os.mkdir(tmp_path / "fsq.toml")
-    with pytest.raises(StoreError, match="cannot read the settings: Is a directory: ") as caught:
+    with pytest.raises(StoreError, match="cannot read the settings: not a regular file: ") as caught:
         settings(tmp_path)
     assert caught.value.filename == str(tmp_path / "fsq.toml")
 

@@ -11,7 +11,7 @@ from support.disks import UnsyncedFs
 from workqueue.engine import claims, housekeeping, lookup, recovery
 from workqueue.engine.dealer import Dealer
 from workqueue.engine.directory import DirectoryEngine
-from workqueue.engine.protocol import Claim, Corrupted, Located, NewJob, Recovered
+from workqueue.engine.protocol import Claim, Corrupted, Located, NewJob, Settled
 from workqueue.engine.root import Root, init
 from workqueue.jobs import names
 from workqueue.jobs.content import Options
@@ -108,7 +108,7 @@ class World:
         assert found is not None, f"job {job_id} is nowhere"
         return found
 
-    def sweep(self, engine: DirectoryEngine | None = None) -> list[Recovered | str]:
+    def sweep(self, engine: DirectoryEngine | None = None) -> list[Settled | str]:
         """What a living supervisor, with no worker of its own, does every second."""
         root = (engine or self.engine).root
         return list(recovery.sweep(root, root.queues(), set()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -14,7 +13,7 @@ from workqueue.cli.output import print_json, print_rows, shown
 from workqueue.errors import BadSetting
 from workqueue.jobs.content import Damaged, decode_payload
 from workqueue.jobs.durations import shown_size, spoken
-from workqueue.jobs.ids import milliseconds
+from workqueue.jobs.ids import milliseconds, moment
 from workqueue.jobs.states import State
 from workqueue.producer import JobRef
 
@@ -116,7 +115,7 @@ def described(found: Located) -> dict[str, Any]:
 
 def iso(ms: int) -> str:
     """A time as ISO 8601, in the local zone."""
-    return datetime.fromtimestamp(ms / 1000, UTC).astimezone().isoformat(timespec="milliseconds")
+    return moment(ms).astimezone().isoformat(timespec="milliseconds")
 
 
 @app.command()

@@ -136,7 +136,7 @@ def payload_path(root: Root, claim: Claim) -> str:
     if not claim.offset:
         return claim.path
     directory = root.dot("stage", claim.name.claimed())
-    path = f"{directory}/{claim.name.label or 'payload'}"
+    path = f"{directory}/{names.label(claim.name.label) or 'payload'}"
     if not claim.scratch:
         data = body(root, claim)
         with told("copy the payload", path):

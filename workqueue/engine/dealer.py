@@ -57,6 +57,7 @@ class QueueDealer:
         used_up = self._window.is_cut and not len(self._window)
         if not (now or used_up or start >= self.next_listing):
             return
+        self._root.check_same()
         self._open.clear()
         self._spent.clear()
         self._window.fill(self._listing(), clock.now_ms())

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import math
 import os
 import secrets
+import stat
 from typing import TYPE_CHECKING
 
 from workqueue.engine import claims, lookup, marks, operate, settle
@@ -56,7 +58,8 @@ class DoneKeeper:
 
     def prune(self) -> int:
         """Remove what has been kept long enough; returns how many."""
-        listed = {found.path: found for found in lookup.scan(self._root, self._queue, State.DONE)}
+        # A name without an owner, or what is no file, was put here by a stranger, and is not removed unasked.
+        listed = {found.path: found for found in lookup.scan(self._root, self._queue, State.DONE) if found.name.owner}
         for path, found in listed.items():
             if path not in self._known:
                 with contextlib.suppress(OSError):  # gone, or not to be read just now: the next round tells
@@ -73,7 +76,10 @@ class DoneKeeper:
 
     def _expiry(self, found: Located) -> float:
         """When the job may go: a rename sets ctime, so that is when it came to done/."""
-        ended = self._root.fs.stat(found.path).st_ctime
+        status = self._root.fs.stat(found.path)
+        if not stat.S_ISREG(status.st_mode):
+            return math.inf
+        ended = status.st_ctime
         try:
             claim = claims.load(self._root, found.queue, found.name, found.path)
         except Damaged:

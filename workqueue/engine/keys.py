@@ -7,6 +7,9 @@
     1               its job is gone (it ended, and died before it let the key go): free
     1, and a ban    ``key_for``: the job ended, and the key stays taken until the ban's mtime
 
+A ban is a file of its own. Until it has taken HASH's place the job's own file is one: its mtime was set to the ban's
+end before the job ended, so that there is no moment at which the key is free.
+
 **Invariant**: link and publishing rename happen under the shard's lock, so a holder found in tmp/ belongs to a
 submitter that died between them; its publish is finished, not undone, because it may have been acknowledged elsewhere.
 **Invariant**: a key is freed under the lock, and only if it is still this job's inode.
@@ -122,11 +125,9 @@ def judge(root: Root, queue: str, path: str) -> JobId | None:
     """The id of the job that has this key; None if nobody does."""
     status = root.fs.stat(path)
     head = root.fs.read(path, LONGEST_LINE)
-    if status.st_nlink == 1:
-        return banned(root, head, status.st_mtime)
-    found = find_holder(root, queue, status.st_ino, head)
+    found = find_holder(root, queue, status.st_ino, head) if status.st_nlink > 1 else None
     if found is None:
-        return None
+        return banned(root, head, status.st_mtime)
     space, text = found
     name = names.parse(text.rpartition("/")[2])
     if name is None:
@@ -154,11 +155,29 @@ def find_holder(root: Root, queue: str, inode: int, head: bytes) -> tuple[str, s
 
 def banned(root: Root, head: bytes, until: float) -> JobId | None:
     """The id of the ended job that still bans its key."""
-    if not head.startswith(BAN) or until <= root.clock.now():
+    if until <= root.clock.now():
         return None
-    with contextlib.suppress(msgspec.MsgspecError):
-        return JobId(msgspec.json.decode(head, type=Ban).id)
+    with contextlib.suppress(msgspec.MsgspecError, Damaged):
+        if head.startswith(BAN):
+            return JobId(msgspec.json.decode(head, type=Ban).id)
+        options = decode_options(head.partition(b"\n")[0])
+        name = names.parse(options.name or "")
+        if options.key_for and name is not None:
+            return name.id
     return None
+
+
+def foretell(root: Root, options: Options, path: str) -> None:
+    """Write the end of its ban on a job that is about to end; best effort, and lost on a file without a line 1."""
+    if options.key is None or not options.key_for:
+        return
+    with contextlib.suppress(OSError):
+        fd = root.fs.open(path)
+        try:
+            root.fs.set_mtime(fd, root.clock.now() + options.key_for)
+            root.fs.sync(fd)
+        finally:
+            os.close(fd)
 
 
 def free(root: Root, queue: str, options: Options, inode: int, job_id: str) -> None:

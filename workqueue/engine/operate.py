@@ -111,24 +111,28 @@ def _shift(root: Root, found: Located, space: str, name: str) -> bool:
 def _sync_both(root: Root, found: Located, space: str) -> None:
     """Keep a move, where it went first: a file system may keep the two halves of a rename apart (twins.py)."""
     root.fs.sync_dir(root.space(found.queue, space))
-    with contextlib.suppress(FileNotFoundError):  # a batch, which whoever emptied it has synced and removed
+    _sync_source(root, found)
+
+
+def _sync_source(root: Root, found: Located) -> None:
+    """Keep it that the job is no longer where it was. A batch is synced and removed by whoever finds it empty."""
+    with contextlib.suppress(FileNotFoundError):
         root.fs.sync_dir(os.path.dirname(found.path))
 
 
 def _remove(root: Root, found: Located) -> bool:
     try:
         options, inode = options_of(root, found)
-        if options.key is not None and options.key_for:  # before the end, as in settle.py
-            keys.free(root, found.queue, options, inode, found.name.id)
+        keys.foretell(root, options, found.path)
         if stat.S_ISDIR(root.fs.stat(found.path).st_mode):
             root.fs.remove_tree(found.path)
         else:
             root.fs.unlink(found.path)
     except FileNotFoundError:
         return False
-    root.fs.sync_dir(os.path.dirname(found.path))
+    _sync_source(root, found)
     if found.name.id != names.NO_ID:
         records.remove(root, found.name.id)
-    if options.key is not None and not options.key_for:
+    if options.key is not None:
         keys.free(root, found.queue, options, inode, found.name.id)
     return True

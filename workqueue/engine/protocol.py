@@ -101,6 +101,10 @@ class Recovered:
     released: bool = False
 
 
+Settled = Recovered | Corrupted
+"""What became of a dead worker's claim."""
+
+
 class Unclaimable(Exception):
     """A name that cannot even be renamed: it is skipped, and told once."""
 

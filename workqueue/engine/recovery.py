@@ -12,7 +12,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from workqueue.engine import claims, marks, records, sessions, settle, slots, twins
-from workqueue.engine.protocol import Recovered
+from workqueue.engine.protocol import Corrupted, Recovered
 from workqueue.jobs import names
 from workqueue.jobs.content import Damaged
 from workqueue.jobs.states import State
@@ -20,12 +20,12 @@ from workqueue.jobs.states import State
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from workqueue.engine.protocol import Claim
+    from workqueue.engine.protocol import Claim, Settled
     from workqueue.engine.root import Root
     from workqueue.engine.slots import Slot
 
 
-def sweep(root: Root, queues: list[str], mine: set[int]) -> Iterator[Recovered | str]:
+def sweep(root: Root, queues: list[str], mine: set[int]) -> Iterator[Settled | str]:
     """Take over every slot with claims in these queues, or staged files, and no living owner; texts are to be told."""
     owned = {number for queue in queues for number in _claiming(root, queue)}
     # A power cut can undo a claim and keep what its run had staged.
@@ -54,7 +54,7 @@ def _claiming(root: Root, queue: str) -> Iterator[int]:
                 root.fs.rename_new(f"{directory}/{text}", f"{root.space(queue, 'new')}/{text}")
 
 
-def take_over(root: Root, slot: Slot) -> Iterator[Recovered | str]:
+def take_over(root: Root, slot: Slot) -> Iterator[Settled | str]:
     """Settle everything of a slot whose lock we hold; leaves it alone while its session cannot be ended."""
     former = slot.former()
     ended = sessions.end_left_over(former, root.clock)
@@ -73,9 +73,12 @@ def may_be_after_cut(former: sessions.Identity | None) -> bool:
 
 def recover_slot(
     root: Root, number: int, error: str = "its worker died", *, after_cut: bool = False
-) -> Iterator[Recovered]:
+) -> Iterator[Settled]:
     """Recover the claims of a slot, and discard what their runs staged."""
     for claim in claims_of(root, number):
+        if isinstance(claim, Corrupted):
+            yield claim
+            continue
         if after_cut and claim.links > 1 and not twins.keep_one(root, claim):
             continue
         found = recover(root, claim, error)
@@ -100,13 +103,13 @@ def staged(root: Root) -> Iterator[tuple[str, names.Owner]]:
             yield text, name.owner
 
 
-def claims_of(root: Root, number: int) -> Iterator[Claim]:
-    """The claims of a slot, in every queue."""
+def claims_of(root: Root, number: int) -> Iterator[Claim | Corrupted]:
+    """The claims of a slot, in every queue; what cannot be read is put into corrupt/ and told."""
     for queue in root.queues():
         yield from claimed(root, queue, number)
 
 
-def claimed(root: Root, queue: str, number: int) -> Iterator[Claim]:
+def claimed(root: Root, queue: str, number: int) -> Iterator[Claim | Corrupted]:
     """The claims of a slot; one that cannot be read is quarantined."""
     directory = root.space(queue, "cur")
     for text in root.fs.list(directory):
@@ -117,7 +120,9 @@ def claimed(root: Root, queue: str, number: int) -> Iterator[Claim]:
         try:
             yield claims.load(root, queue, name, path)
         except Damaged as damage:
-            claims.quarantine(root, queue, name, path, str(damage))
+            aside = claims.quarantine(root, queue, name, path, str(damage))
+            if aside is not None:
+                yield aside
         except FileNotFoundError:
             continue
 

@@ -62,6 +62,11 @@ class Root:
         self._settings = SettingsFile(self.path, overrides or {})
         self._spaces: dict[str, dict[str, str]] = {}
 
+    def check_same(self) -> None:
+        """Refuse to go on where another root has taken this one's place: its slots are not those that we hold."""
+        if read_format(self.path, self.fs) != self.store_id:
+            raise NotARoot(f"{self.path}: is another root now than when this began; start anew")
+
     def refuse_submit_only(self, what: str) -> None:
         """Refuse what needs more than the right to put files into tmp/ and new/."""
         if self.submit_only:

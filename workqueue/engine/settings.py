@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from workqueue.errors import BadSetting, StoreError
 from workqueue.jobs.durations import seconds, size
 from workqueue.jobs.retry import Backoff, backoff
+from workqueue.store.fs import FS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -104,8 +105,8 @@ class SettingsFile:
     @staticmethod
     def _load(path: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         try:
-            with open(path, "rb") as file:
-                table = tomllib.load(file)
+            # It may be a link, as tools that manage settings make them; a fifo must not hang us.
+            table = tomllib.loads(FS.read(os.path.realpath(path)).decode())
         except FileNotFoundError:
             return {}, {}
         except OSError as error:

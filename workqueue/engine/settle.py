@@ -3,8 +3,7 @@
 **Invariant**: a claim's name is its owner's alone, so a name that is gone means that the claim was taken away by
 somebody who proved the owner dead, or by an operator's hand; then nothing more is done (False).
 What belonged to the run alone (its directory under stage/) is removed before the rename, what belonged to the job
-(records, key) after it: a crash in between leaves garbage that takes nothing from any job. A key that outlives its job
-becomes a ban before it, so that it is never free.
+(records, key) after it: a crash in between leaves garbage that takes nothing from any job.
 None of it is synced: a power cut may bring a finished job back, and it is run once more.
 """
 
@@ -28,7 +27,7 @@ def finish(root: Root, claim: Claim, result: bytes | None = None) -> bool:
         with contextlib.suppress(OSError):  # a full disk must not turn a success into another run
             records.put_result(root, claim.id, result)
     drop_scratch(root, claim)
-    ban_key(root, claim)
+    keys.foretell(root, claim.options, claim.path)
     try:
         kept = keep and _keep(root, claim)
         if not kept:
@@ -67,7 +66,7 @@ def defer(root: Root, claim: Claim, delay: float, *, free: bool = False) -> bool
 
 def fail(root: Root, claim: Claim) -> bool:
     """Put the job into failed/, where it stays until somebody retries or removes it."""
-    ban_key(root, claim)
+    keys.foretell(root, claim.options, claim.path)
     if not _move(root, claim, "failed", claim.name.ready()):
         return False
     free_key(root, claim)
@@ -88,7 +87,7 @@ def put_back(root: Root, claim: Claim) -> bool:
 def drop(root: Root, claim: Claim) -> bool:
     """Remove a cancelled job."""
     drop_scratch(root, claim)
-    ban_key(root, claim)
+    keys.foretell(root, claim.options, claim.path)
     try:
         root.fs.unlink(claim.path)
     except FileNotFoundError:
@@ -105,15 +104,9 @@ def drop_scratch(root: Root, claim: Claim) -> None:
             root.fs.remove_tree(root.dot("stage", claim.name.claimed()))
 
 
-def ban_key(root: Root, claim: Claim) -> None:
-    """Make a ban of a key that outlives its job; before the job ends, or the key would be free in between."""
-    if claim.options.key is not None and claim.options.key_for:
-        keys.free(root, claim.queue, claim.options, claim.inode, claim.id)
-
-
 def free_key(root: Root, claim: Claim) -> None:
-    """Let the job's key go, where it has one; after the job has ended."""
-    if claim.options.key is not None and not claim.options.key_for:
+    """Let the job's key go, where it has one."""
+    if claim.options.key is not None:
         keys.free(root, claim.queue, claim.options, claim.inode, claim.id)
 
 

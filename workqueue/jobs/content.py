@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from workqueue.errors import BadPayload
+from workqueue.jobs.durations import LONGEST
 
 JSON, TEXT, BYTES = "json", "text", "bytes"
 MAGIC = b'{"fsq":1'
@@ -142,6 +143,9 @@ def decode_options(line: bytes) -> Options:
         raise Damaged(f"line 1 is no options line: {error}") from None
     if options.fsq != 1:
         raise Damaged(f"written in format {options.fsq}, this program knows 1")
+    for what, value in (("timeout", options.timeout), ("keep", options.keep), ("key_for", options.key_for)):
+        if value is not None and not 0 <= value <= LONGEST:
+            raise Damaged(f"line 1 is no options line: {what} {value!r}")
     return options
 
 
@@ -162,6 +166,8 @@ def decode_payload(data: bytes, kind: str, *, whole: bool = False) -> Any:
             return _decoder.decode(data)
         except (ValueError, RecursionError, msgspec.MsgspecError):
             return data
+    if kind not in {JSON, TEXT, BYTES}:
+        raise Damaged(f"the payload is of type {kind!r}, which this program does not know")
     try:
         match kind:
             case "json":

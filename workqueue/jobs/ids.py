@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NewType
 
 from workqueue.clock import CLOCK
@@ -23,6 +24,8 @@ ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 LENGTH = 26
 PAIRS = [high + low for high in ALPHABET for low in ALPHABET]
 RANDOM_BITS = 80
+LAST_MS = 253_402_128_000_000
+"""9999-12-30: one day before the end of the calendar, for every time zone."""
 SHIFTS = range(120, -1, -10)
 """13 pairs of characters, 10 bits each, the highest first."""
 
@@ -66,6 +69,11 @@ def milliseconds(job_id: str) -> int:
     for character in job_id[:10]:
         value = value << 5 | ALPHABET.index(character)
     return value
+
+
+def moment(ms: int) -> datetime:
+    """Milliseconds since the epoch as a time; what is past the calendar's end, in a stranger's id, is its last day."""
+    return datetime.fromtimestamp(min(ms, LAST_MS) / 1000, UTC)
 
 
 def first_at(ms: int) -> JobId:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from workqueue.clock import CLOCK
 from workqueue.engine import recovery, sessions, slots
+from workqueue.engine.protocol import Corrupted
 from workqueue.errors import NoFreeSlot
 from workqueue.run import wire
 from workqueue.run.board import Board
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from workqueue.engine.directory import DirectoryEngine
-    from workqueue.engine.protocol import Claim, Recovered
+    from workqueue.engine.protocol import Claim, Recovered, Settled
     from workqueue.engine.slots import Slot
     from workqueue.run.handler import Handler
 
@@ -66,7 +67,15 @@ class Member:
     """Whether it was told to stop."""
     queue: str = ""
     dealt: list[str] = field(default_factory=list)
-    doom: Doom | None = None
+    sentence: Doom | None = None
+    """The doom of one run: no later one's, where that run has ended by itself."""
+    end: Doom | None = None
+    """The doom of whatever runs, by a stop."""
+
+    @property
+    def doom(self) -> Doom | None:
+        """Why the supervisor ends the run that goes on."""
+        return self.sentence if self.sentence and self.board.is_in(self.sentence.run) else self.end
 
     def deal(self, queue: str, hints: list[str]) -> None:
         """Send names to a free worker."""
@@ -81,7 +90,7 @@ class Member:
 
     def interrupt(self, doom: Doom) -> None:
         """Tell it that its run is over, and why, before the signal that makes it look."""
-        self.doom = doom
+        self.sentence = doom
         wire.send(self.link, "X", str(doom.run), doom.reason)
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, signal.SIGTERM)
@@ -130,7 +139,7 @@ class Crew:
 
     # -- hiring ------------------------------------------------------------------------------------------------
 
-    def hire(self, tell: Callable[[Recovered | str], None]) -> Member:
+    def hire(self, tell: Callable[[Settled | str], None]) -> Member:
         """Take a slot over and fork a worker into it."""
         slot = self._slot(tell)
         ours, theirs = wire.pair()
@@ -155,7 +164,7 @@ class Crew:
         self.members.append(member)
         return member
 
-    def _slot(self, tell: Callable[[Recovered | str], None]) -> Slot:
+    def _slot(self, tell: Callable[[Settled | str], None]) -> Slot:
         """Take over the first free slot. One whose claims the disk does not let go waits for a sweep."""
         for slot in slots.free(self._root):
             try:
@@ -182,7 +191,7 @@ class Crew:
 
     # -- burial ------------------------------------------------------------------------------------------------
 
-    def bury(self, member: Member) -> tuple[int, list[Recovered]] | None:
+    def bury(self, member: Member) -> tuple[int, list[Settled]] | None:
         """End a dead worker's session, settle its claims and free its slot; returns its exit status and the claims.
 
         None while a process of its session cannot be killed yet (a hanging disk): try again later. The worker is
@@ -202,10 +211,14 @@ class Crew:
         member.board.close()
         return status, recovered
 
-    def _settle(self, member: Member, status: int) -> Iterator[Recovered]:
+    def check_same(self) -> None:
+        """Touch no claim of a root that is not ours."""
+        self._root.check_same()
+
+    def _settle(self, member: Member, status: int) -> Iterator[Settled]:
         doom = member.doom
         for claim in recovery.claims_of(self._root, member.slot.number):
-            found = self._settle_one(claim, doom, status)
+            found = claim if isinstance(claim, Corrupted) else self._settle_one(claim, doom, status)
             if found is not None:
                 yield found
         recovery.drop_stages(self._root, member.slot.number)
@@ -248,8 +261,7 @@ class Crew:
     def kill(self, reason: str) -> None:
         """End all at once; what they run is given back."""
         for member in self.members:
-            if member.doom is None:
-                member.doom = Doom("stop", reason, 0, 0)
+            member.end = Doom("stop", reason, 0, 0)
             member.kill()
 
 

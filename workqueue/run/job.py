@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from workqueue.jobs.content import decode_payload
-from workqueue.jobs.ids import milliseconds
+from workqueue.jobs.ids import milliseconds, moment
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from workqueue.engine.directory import DirectoryEngine
     from workqueue.engine.protocol import Claim
 
@@ -70,7 +71,7 @@ class Job:
     @property
     def submitted(self) -> datetime:
         """When the job was submitted, by its producer's clock; a bare file: when it was first claimed."""
-        return datetime.fromtimestamp(milliseconds(self.id) / 1000, UTC)
+        return moment(milliseconds(self.id))
 
     @property
     def payload(self) -> Any:

@@ -48,11 +48,8 @@ class Limits:
                 self._end(member, running, Doom("timeout", f"timed out after {spent}, did not stop", running.run, 0))
         for member in self._crew.members:
             doom, running_now = member.doom, member.board.running()
-            if doom and doom.kill_at and now >= doom.kill_at:
-                if running_now is not None and running_now.run == doom.run:
-                    self._end(member, running_now, doom)
-                else:
-                    member.doom = None
+            if doom and running_now and running_now.run == doom.run and doom.kill_at and now >= doom.kill_at:
+                self._end(member, running_now, doom)
 
     def _limited(self) -> list[tuple[Member, Running]]:
         """The members in a run with a time limit that has not been ended."""
@@ -66,14 +63,12 @@ class Limits:
 
     def _end(self, member: Member, running: Running, doom: Doom) -> None:
         doom.kill_at = 0.0
-        member.doom = doom
+        member.sentence = doom
         if member.kill_if_in(running.run):
             job = f"{running.queue} {running.id}"
             emit("run ended", job=job, reason=doom.reason, worker=member.pid)
         elif member.board.is_in(running.run):
             doom.kill_at = self._root.clock.monotonic() + AGAIN  # it could not be stopped: a hanging disk?
-        else:
-            member.doom = None
 
     def check_memory(self) -> None:
         """Replace workers over the limit: after their job if it ends within the grace, else without it."""
@@ -87,7 +82,7 @@ class Limits:
                 reason = f"used {shown_size(used)}, the limit is {shown_size(limit)}"
                 if running is not None:
                     kill_at = self._root.clock.monotonic() + self._options.grace
-                    member.doom = Doom("memory", reason, running.run, kill_at)
+                    member.sentence = Doom("memory", reason, running.run, kill_at)
                 member.stop()
 
     def check_cancels(self) -> None:

@@ -132,6 +132,7 @@ class WorkerProcess:
         limit = self._limit(claim)
         self._board.start(claim.queue, claim.id, limit)
         verdict = self._handle(claim, limit)
+        os.umask(self._umask)
         verdicts.settle(self._engine, claim, verdict, self._board)
         self._board.end()
         if self._jobs_left is not None:
@@ -200,6 +201,8 @@ class WorkerProcess:
 
     def _settle_in(self, supervisor: int) -> None:
         self._supervisor = supervisor
+        self._umask = os.umask(0o077)
+        os.umask(self._umask)
         os.setsid()
         signal.signal(signal.SIGTERM, self._on_term)
         forget_held()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from selectors import BaseSelector
 
     from workqueue.engine.dealer import Dealer
-    from workqueue.engine.protocol import Recovered
+    from workqueue.engine.protocol import Settled
     from workqueue.run.crew import Crew, Member
 
 AGAIN = 1.0
@@ -28,7 +28,7 @@ class Roster:
     """Hires into a crew, with the workers' sockets and pidfds in the supervisor's selector."""
 
     def __init__(
-        self, crew: Crew, size: int, dealer: Dealer, selector: BaseSelector, tell: Callable[[Recovered | str], None]
+        self, crew: Crew, size: int, dealer: Dealer, selector: BaseSelector, tell: Callable[[Settled | str], None]
     ) -> None:
         self._crew = crew
         self._size = size
@@ -106,6 +106,7 @@ class Roster:
 
     def bury(self, member: Member) -> None:
         """Settle what a dead worker had; its names and its jobs are dealt again at once."""
+        self._crew.check_same()
         was_told, doom = member.is_told, member.doom
         try:
             buried = self._crew.bury(member)

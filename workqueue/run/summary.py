@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from workqueue.engine.protocol import Corrupted
 from workqueue.jobs.states import State
 from workqueue.run.events import emit
 
 if TYPE_CHECKING:
-    from workqueue.engine.protocol import Recovered
+    from workqueue.engine.protocol import Settled
 
 
 @dataclass(slots=True)
@@ -49,10 +50,14 @@ class Summary:
         return f"{', '.join(parts)} in {self.seconds:.1f} s"
 
 
-def tell_recovered(found: Recovered | str, summary: Summary) -> tuple[str, str] | None:
+def tell_recovered(found: Settled | str, summary: Summary) -> tuple[str, str] | None:
     """Count and tell what became of a dead worker's claim; returns queue and name of a job that is ready again."""
     if isinstance(found, str):
         emit("trouble", text=found)
+        return None
+    if isinstance(found, Corrupted):
+        summary.corrupt += 1
+        emit("corrupted", queue=found.queue, name=found.name, reason=found.reason)
         return None
     name = found.name
     fields = {"queue": found.queue, "id": name.id, "label": name.label, "attempt": name.attempt}

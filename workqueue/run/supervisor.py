@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from workqueue.engine import housekeeping, recovery
 from workqueue.engine.dealer import Dealer
-from workqueue.engine.root import read_format
 from workqueue.errors import FsqError, NotARoot, StoreError, told
 from workqueue.run.crew import Crew
 from workqueue.run.events import emit
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from workqueue.engine.directory import DirectoryEngine
-    from workqueue.engine.protocol import Recovered
+    from workqueue.engine.protocol import Settled
     from workqueue.run.crew import Member
     from workqueue.run.handler import Handler
     from workqueue.run.options import RunOptions
@@ -141,7 +140,7 @@ class Supervisor:
 
     def _survive(self, error: OSError) -> None:
         """Go on where the disk refuses a look, because runs go on; but not on a root or queue that is gone."""
-        read_format(self._root.path, self._root.fs)
+        self._root.check_same()
         for queue in self._options.queues:
             if not os.path.isdir(self._root.space(queue, "new")):
                 raise NotARoot(f"{self._root.path}/{queue}: the queue was removed while it was worked on") from error
@@ -196,7 +195,7 @@ class Supervisor:
             return False
         return len(self._crew.members) == len(self._roster.unburied)
 
-    def _tell(self, found: Recovered | str) -> None:
+    def _tell(self, found: Settled | str) -> None:
         """Count and tell what became of a dead worker's claim; a job that is ready again is dealt at once."""
         ready = tell_recovered(found, self._summary)
         if ready is not None and ready[0] in self._dealer.queues:
@@ -218,7 +217,7 @@ class Supervisor:
 
     def _sweep(self) -> None:
         """Take over the claims of dead owners, carry out cancels, watch the memory; notice that the root is gone."""
-        read_format(self._root.path, self._root.fs)
+        self._root.check_same()
         self._roster.bury_left_over()
         mine = {member.slot.number for member in self._crew.members}
         for found in recovery.sweep(self._root, list(self._options.queues), mine):

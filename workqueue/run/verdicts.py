@@ -78,6 +78,8 @@ Verdict = Done | Again | PutOff | Never | Unreadable
 
 def of_exception(error: BaseException) -> Verdict:
     """The verdict on a handler that raised."""
+    if isinstance(error, MemoryError):
+        traceback.clear_frames(error.__traceback__)  # what filled the memory; to tell of it takes some
     try:
         return _of_exception(error)
     except BadSetting as bad:

@@ -16,7 +16,6 @@ from selectors import EVENT_READ
 from typing import TYPE_CHECKING, NamedTuple
 
 from workqueue.engine.dealer import RESCAN
-from workqueue.engine.root import read_format
 from workqueue.errors import of_path
 from workqueue.jobs.states import State
 from workqueue.run.events import emit
@@ -179,7 +178,7 @@ class Wakeups:
                 self._on_cancel()
         if self._watch.is_lost:
             self.close()
-            read_format(self._root.path, self._root.fs)
+            self._root.check_same()
             self._dealer.refresh(now=True)  # raises where a queue is gone: then there is nothing to watch
             self.open()
             self._dealer.refresh(now=True)
