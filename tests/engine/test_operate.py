@@ -92,7 +92,9 @@ STORIES = {
 
 
 @pytest.mark.parametrize(("verb", "state"), STORIES)
-def test_a_verb_is_one_operation_and_a_sync_of_each_directory_that_it_changed(world: World, verb: str, state: State) -> None:
+def test_a_verb_is_one_operation_and_a_sync_of_each_directory_that_it_changed(
+    world: World, verb: str, state: State
+) -> None:
     found = world.find(place(world, state))
     fs = RecordingFs()
     root = world.open(fs).root
