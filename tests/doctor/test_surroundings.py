@@ -57,7 +57,7 @@ def test_settings_that_cannot_be_read_are_told_and_the_rest_is_examined(world: W
 def test_a_settings_file_that_is_none_is_a_problem(world: World) -> None:
     os.mkdir(f"{world.path}/fsq.toml")
     finding = left_alone(world, "settings", PROBLEM)
-    assert "Is a directory" in finding.message
+    assert "not a regular file" in finding.message
 
 
 def test_settings_of_a_queue_that_is_not_there_are_noted(world: World) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 import workqueue
 from workqueue import Job, Producer
-from workqueue.run.events import DURATIONS, EVENTS, JsonLine, LogLine, text_of
+from workqueue.run.events import DURATIONS, EVENTS, JsonLine, LogLine, log_to_stderr, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,3 +160,16 @@ def test_a_line_is_not_written_for_every_finished_job(fsq: Fsq) -> None:
     running = fsq.drain(handle)
     assert len(running.events("finished")) == 20  # these tests listen to all
     assert EVENTS["finished"][0] == logging.DEBUG
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_what_watchdog_says_is_no_line_that_programs_cannot_read(fsq: Fsq, *, verbose: bool) -> None:
+    """It warns of an overflow, which is no news: the next listing finds what was missed."""
+
+    def warn() -> None:
+        log_to_stderr(as_json=True, verbose=verbose)
+        logging.getLogger("watchdog.observers.inotify").warning("overflowed")
+
+    with fsq.fork(warn) as running:
+        assert running.wait() == 0
+    assert [json.loads(line)["message"] for line in running.err.splitlines()] == ["overflowed"] * verbose

@@ -113,3 +113,6 @@ def log_to_stderr(*, as_json: bool, verbose: bool) -> None:
     LOGGER.handlers[:] = [handler]
     LOGGER.propagate = False
     LOGGER.setLevel(logging.DEBUG if verbose else logging.INFO)
+    watchdog = logging.getLogger("watchdog")  # it warns of an overflow, after which the next listing finds everything
+    watchdog.handlers[:] = [handler if verbose else logging.NullHandler()]
+    watchdog.propagate = False
