@@ -74,7 +74,7 @@ class Member:
 
     @property
     def doom(self) -> Doom | None:
-        """Why the supervisor ends the run that goes on."""
+        """Why the supervisor ends the run that goes on; read anew each time, for the worker goes on meanwhile."""
         return self.sentence if self.sentence and self.board.is_in(self.sentence.run) else self.end
 
     def deal(self, queue: str, hints: list[str]) -> None:

@@ -34,7 +34,8 @@ class Limits:
 
     def next_check(self) -> float | None:
         """When, on the monotonic clock, the next run is to be ended; None if none is."""
-        times = [member.doom.kill_at for member in self._crew.members if member.doom and member.doom.kill_at]
+        dooms = [member.doom for member in self._crew.members]
+        times = [doom.kill_at for doom in dooms if doom and doom.kill_at]
         for _, running in self._limited():
             times.append(running.limit_ns / 1e9 + self._options.grace)
         return min(times, default=None)
