@@ -33,19 +33,15 @@ WHICH = st.integers(0, 40)
 DELAYS = st.none() | st.sampled_from([0.0, 60.0, 20 * DAY])
 KEYS = "kl"
 STRANGERS = b"nobody of the queue's may change this"
-OPTIONS = st.fixed_dictionaries(
-    {},
-    optional={
-        "key": st.sampled_from(KEYS),
-        "key_for": st.just(3600.5),
-        "max_attempts": st.integers(1, 2),
-        "keep": st.just(1800.0),
-        "priority": st.sampled_from([0, 9]),
-        "label": st.just("../a b"),
-        "durable": st.just(False),
-    },
-)
-DELAYS = st.none() | st.sampled_from([0.0, 60.0, 20 * DAY])
+MORE: dict[str, st.SearchStrategy[Any]] = {
+    "max_attempts": st.integers(1, 2),
+    "keep": st.just(1800.0),
+    "priority": st.sampled_from([0, 9]),
+    "label": st.just("../a b"),
+    "durable": st.just(False),
+}
+KEYED = st.fixed_dictionaries({"key": st.sampled_from(KEYS)}, optional={"key_for": st.just(3600.5), **MORE})
+OPTIONS = st.fixed_dictionaries({}, optional=MORE) | KEYED
 KNOWN = ("key", "key_for", "max_attempts", "keep")
 """Options that decide what becomes of a job."""
 
@@ -112,9 +108,8 @@ class Machine(RuleBasedStateMachine):
 
     @rule(mode=st.sampled_from(["bytes", "move", "link", "copy"]), delay=DELAYS, options=OPTIONS, crash=LONG)
     def submit(self, mode: str, delay: float | None, options: dict[str, Any], crash: int | None) -> None:
-        options = {name: value for name, value in options.items() if mode != "link" or "key" not in name}
-        if "key" not in options:
-            options.pop("key_for", None)
+        if mode == "link":  # takes no key
+            options = {name: value for name, value in options.items() if name in MORE}
         due = None if delay is None else self.world.clock.now_ms() + int(delay * 1000)
         payload = self.payload()
         job = self.model.add(Known(payload, {NEVER}, **{name: options[name] for name in KNOWN if name in options}))

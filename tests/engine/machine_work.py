@@ -128,8 +128,6 @@ class WorkMachine(Machine):
             verb = "fail" if run.claim.name.attempt >= (job.max_attempts or TRIES) else "retry"
         if in_time:
             self.ended(job, verb, linked=linked)
-        elif verb in {"finish", "fail", "drop"}:
-            self.model.bans_key(job, surely=not self.dead, linked=linked)
 
     def ended(self, job: Known, verb: str, *, linked: bool) -> None:
         attempt, surely = job.place.attempt, not self.dead

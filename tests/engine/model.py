@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from engine.worlds import Q
 from workqueue.engine import keys, lookup, slots
 from workqueue.jobs import names
+from workqueue.jobs.content import MAGIC
 from workqueue.jobs.states import State
 
 if TYPE_CHECKING:
@@ -98,8 +99,7 @@ class Model:
         self.jobs: list[Known] = []
         self.bans: dict[str, set[Ban | None]] = defaultdict(lambda: {None})
         self.looks = 0
-        self.debris = False
-        """Whether somebody died who may have left something in tmp/."""
+        self.debris = False  # whether somebody died who may have left something in tmp/
 
     def add(self, job: Known) -> Known:
         self.jobs.append(job)
@@ -111,18 +111,13 @@ class Model:
     # -- what verbs do -----------------------------------------------------------------------------------------
 
     def ends(self, job: Known, place: Place, *, surely: bool, linked: bool) -> None:
-        """Live no longer; the key goes free, or is banned."""
+        """Live no longer; the key, if it was still `linked` to this job, goes free or is banned."""
         job.goes(place, surely=surely)
-        self.bans_key(job, surely=surely, linked=linked)
-
-    def bans_key(self, job: Known, *, surely: bool, linked: bool) -> None:
-        """Leave a ban at the key, where it outlives its job; only if it was still `linked` to this job."""
         if job.key and job.key_for and linked:
             ban = Ban(job.id, round(self.world.clock.now() + job.key_for, 3))
             self.bans[job.key] = {ban} if surely else {ban, *self.bans[job.key]}
 
     def recovered(self, job: Known, *, surely: bool, linked: bool) -> None:
-        """The end of a run whose worker died."""
         attempt = job.place.attempt
         if job.payload is None:
             job.goes(Place(State.CORRUPT, attempt), surely=surely)
@@ -135,7 +130,6 @@ class Model:
             job.goes(Place(State.NEW, attempt), surely=surely)
 
     def promoted(self, *, surely: bool) -> None:
-        """All that is due is ready."""
         for job in self.of(State.LATER):
             if (job.place.due or 0) <= self.world.clock.now_ms():
                 job.goes(Place(State.NEW, job.place.attempt), surely=surely)
@@ -162,6 +156,20 @@ class Model:
             return left[0].id
         (ban,) = self.bans[key]
         return ban.id if ban and ban.until > self.world.clock.now() else None
+
+    def ban_of(self, key: str) -> Ban | None:
+        """The ban that is at a key; an ended job's own file is one, too, until it is replaced."""
+        path = keys.key_path(self.world.root, Q, key)
+        if not os.path.exists(path):
+            return None
+        content, until = content_of(path), round(os.stat(path).st_mtime, 3)
+        if content.startswith(keys.BAN):
+            return Ban(json.loads(content)["fsq-ban"], until)
+        for job in self.jobs:
+            if job.key_for and job.content == content and content.startswith(MAGIC) and not job.lives:
+                ban = Ban(job.id, until)
+                return ban if ban in self.bans[key] or until > self.world.clock.now() else None
+        return None
 
     def left_in_tmp(self, key: str) -> tuple[Known, Place] | None:
         """The job that has a key, and whose submitter died before its rename; and where the rename would put it."""
@@ -244,15 +252,14 @@ class Model:
             assert (slot is None) == (name.owner.slot in living)
 
     def check_keys(self) -> None:
-        """Each key has one living job, and is a link of its file, or its ban already; orders are those given."""
-        for key, may in self.bans.items():
-            ban = ban_in(keys.key_path(self.world.root, Q, key))
-            assert ban in may, f"{key}: {ban}, must be in {may}"
-            self.bans[key] = {ban}
+        """Each key has one living job, and is a link of its file; bans and orders are those that must be."""
         living = [job for job in self.jobs if job.key and job.lives]
         assert len({job.key for job in living}) == len(living), f"of one key: {living}"
-        for job in living:
-            assert self.linked(job) or any(ban and ban.id == job.id for ban in self.bans[job.key or ""])
+        assert all(self.linked(job) for job in living)
+        for key, may in self.bans.items():
+            ban = self.ban_of(key)
+            assert ban in may, f"{key}: {ban}, must be in {may}"
+            self.bans[key] = {ban}
         ordered = self.world.dot("cancel")
         for job in self.jobs:
             assert (job.id in ordered) in job.marked, f"order to cancel {job}: {job.id in ordered}"
@@ -291,10 +298,3 @@ def payload_of(content: bytes, *, whole: bool) -> bytes:
 def entry_holds(path: str, job: Known) -> bool:
     """Whether a file has a job's payload, which no other has."""
     return job.payload is not None and os.path.isfile(path) and content_of(path).rpartition(b"\n")[2] == job.payload
-
-
-def ban_in(path: str) -> Ban | None:
-    """The ban that a key's file is; None if it is none."""
-    if not os.path.exists(path) or not content_of(path).startswith(keys.BAN):
-        return None
-    return Ban(json.loads(content_of(path))["fsq-ban"], round(os.stat(path).st_mtime, 3))

@@ -50,7 +50,7 @@ def test_a_run_that_ends_while_its_cancel_is_ordered_leaves_nothing_of_the_order
         "worker": lambda engine, claim: getattr(engine, verb)(claim),
         "operator": lambda engine, claim: ends_in_time(engine, claim.id),
     }
-    assert State.CUR in explore(world, lambda world: running(world, key="k"), acts, check)
+    assert State.CUR in explore(world, lambda world: running(world, key="k"), acts, check, preemptions=1, sample=50)
 
 
 def ends_in_time(engine: DirectoryEngine, job_id: str) -> State | None:
@@ -71,7 +71,7 @@ def test_an_order_that_is_carried_out_while_its_job_comes_back_ends_it_once(worl
         assert [found.state for found in swept] == [None]
         assert world.jobs() == {}
 
-    explore(world, bring, {"sweep": sweeps, "one": tidies, "two": tidies}, check, preemptions=1, sample=100)
+    explore(world, bring, {"sweep": sweeps, "one": tidies, "two": tidies}, check, preemptions=1, sample=50)
 
 
 def test_of_hold_and_claim_one_has_the_job(world: World) -> None:

@@ -128,7 +128,7 @@ def test_a_job_that_is_recovered_may_be_claimed_at_once_and_stays_with_its_new_w
         return bool(taken)
 
     acts = {"one": sweeps, "two": sweeps, "worker": deals(living)}
-    assert explore(world, running, acts, check, preemptions=1, sample=200) == {False, True}
+    assert explore(world, running, acts, check, preemptions=1, sample=100) == {False, True}
 
 
 @pytest.mark.parametrize("verb", ["finish", "defer", "fail", "release"])
@@ -179,7 +179,7 @@ def test_of_promotions_one_moves_the_job(world: World) -> None:
         return moved.index(1)
 
     acts: dict[str, Act] = {"one": promotes, "two": promotes, "three": promotes}
-    assert explore(world, delayed, acts, check, preemptions=1, sample=200) == {0, 1, 2}
+    assert explore(world, delayed, acts, check, preemptions=1, sample=100) == {0, 1, 2}
 
 
 def test_a_batch_that_is_promoted_is_claimed_whole_or_not_yet(world: World) -> None:
@@ -206,5 +206,5 @@ def test_of_promote_retry_hold_and_claim_each_job_has_one_place(world: World) ->
         return state
 
     acts = {"supervisor": promotes, "one": hurries, "two": holds, "worker": deals(1)}
-    seen = explore(world, delayed, acts, check, preemptions=0, sample=400)
+    seen = explore(world, delayed, acts, check, preemptions=0, sample=250)
     assert seen == {State.NEW, State.HELD, State.CUR}
