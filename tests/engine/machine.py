@@ -35,7 +35,7 @@ KEYS = "kl"
 STRANGERS = b"nobody of the queue's may change this"
 MORE: dict[str, st.SearchStrategy[Any]] = {
     "max_attempts": st.integers(1, 2),
-    "keep": st.just(1800.0),
+    "keep": st.just(5400.0),
     "priority": st.sampled_from([0, 9]),
     "label": st.just("../a b"),
     "durable": st.just(False),

@@ -127,7 +127,7 @@ def judge(root: Root, queue: str, path: str) -> JobId | None:
     head = root.fs.read(path, LONGEST_LINE)
     found = find_holder(root, queue, status.st_ino, head) if status.st_nlink > 1 else None
     if found is None:
-        return banned(root, head, status.st_mtime)
+        return banned(root, head, root.fs.stat(path).st_mtime)  # anew: it may have ended while we looked for it
     space, text = found
     name = names.parse(text.rpartition("/")[2])
     if name is None:
