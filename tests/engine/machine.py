@@ -40,7 +40,7 @@ MORE: dict[str, st.SearchStrategy[Any]] = {
     "label": st.just("../a b"),
     "durable": st.just(False),
 }
-KEYED = st.fixed_dictionaries({"key": st.sampled_from(KEYS)}, optional={"key_for": st.just(3600.5), **MORE})
+KEYED = st.fixed_dictionaries({"key": st.sampled_from(KEYS)}, optional={"key_for": st.just(3599.5), **MORE})
 OPTIONS = st.fixed_dictionaries({}, optional=MORE) | KEYED
 KNOWN = ("key", "key_for", "max_attempts", "keep")
 """Options that decide what becomes of a job."""

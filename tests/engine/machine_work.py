@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import note
 from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule
+from hypothesis.stateful import initialize, precondition, rule
 
-from engine.machine import LONG, SHORT, WHICH, Machine, Run
+from engine.machine import LONG, OPTIONS, SHORT, WHICH, Machine, Run
 from engine.model import LIVING, TRIES, Known, Place
 from engine.worlds import Q
 from workqueue.engine import housekeeping, recovery, slots
@@ -34,11 +34,20 @@ ENDS: dict[str, Callable[[DirectoryEngine, Claim], bool]] = {
     "stop": lambda engine, claim: recovery.release(engine.root, claim) is not None,
     "overrun": lambda engine, claim: recovery.end_run(engine.root, claim, "timeout", "too long") is not None,
 }
-VERBS = st.just("finish") | st.sampled_from(sorted(ENDS))
+VERBS = st.sampled_from(sorted(ENDS))
 
 
 class WorkMachine(Machine):
     """What goes on by itself."""
+
+    @initialize(lives=st.lists(st.tuples(OPTIONS, st.sampled_from([None, *sorted(ENDS)])), max_size=4))
+    def begin(self, lives: list[tuple[dict[str, Any], str | None]]) -> None:
+        """Let some jobs have been run already, to whatever end."""
+        for options, verb in lives:
+            self.submit("bytes", None, options, None)
+            self.look()
+            self.work(0, verb, None)
+            self.look()
 
     def worker(self, number: int) -> slots.Slot:
         """A worker, started if it is dead: it recovers what the former owner of its slot left."""
@@ -70,7 +79,7 @@ class WorkMachine(Machine):
         hint = job.path.removeprefix(self.world.at("new") + "/") if job.path else "nothing"
         self.take(number, slot, job, hint if job.place.state is State.NEW else os.path.basename(hint), crash)
 
-    @rule(number=WORKERS, verb=st.none() | VERBS, crash=SHORT)
+    @rule(number=WORKERS, verb=VERBS | st.sampled_from([None, "finish"]), crash=SHORT)
     def work(self, number: int, verb: str | None, crash: int | None) -> None:
         """What a supervisor deals is claimed, what is due too; and run to some end, or left running."""
         slot = self.worker(number)

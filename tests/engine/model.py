@@ -7,6 +7,7 @@ compares them with the disk. It looks by hand, at directories and inodes: a job 
 from __future__ import annotations
 
 import json
+import math
 import os
 import zlib
 from collections import defaultdict
@@ -52,7 +53,8 @@ class Ban(NamedTuple):
     """The key of an ended job that stays taken."""
 
     id: str
-    until: float
+    until: int
+    """In whole seconds, as late as may be."""
 
 
 @dataclass(eq=False)
@@ -114,7 +116,7 @@ class Model:
         """Live no longer; the key, if it was still `linked` to this job, goes free or is banned."""
         job.goes(place, surely=surely)
         if job.key and job.key_for and linked:
-            ban = Ban(job.id, round(self.world.clock.now() + job.key_for, 3))
+            ban = Ban(job.id, math.ceil(self.world.clock.now() + job.key_for))
             self.bans[job.key] = {ban} if surely else {ban, *self.bans[job.key]}
 
     def recovered(self, job: Known, *, surely: bool, linked: bool) -> None:
@@ -162,13 +164,13 @@ class Model:
         path = keys.key_path(self.world.root, Q, key)
         if not os.path.exists(path):
             return None
-        content, until = content_of(path), round(os.stat(path).st_mtime, 3)
+        content, until = content_of(path), math.ceil(os.stat(path).st_mtime)
         if content.startswith(keys.BAN):
             return Ban(json.loads(content)["fsq-ban"], until)
         for job in self.jobs:
             if job.key_for and job.content == content and content.startswith(MAGIC) and not job.lives:
                 ban = Ban(job.id, until)
-                return ban if ban in self.bans[key] or until > self.world.clock.now() else None
+                return ban if ban in self.bans[key] else None
         return None
 
     def left_in_tmp(self, key: str) -> tuple[Known, Place] | None:
