@@ -167,11 +167,9 @@ class Model:
         content, until = content_of(path), math.ceil(os.stat(path).st_mtime)
         if content.startswith(keys.BAN):
             return Ban(json.loads(content)["fsq-ban"], until)
-        for job in self.jobs:
-            if job.key_for and job.content == content and content.startswith(MAGIC) and not job.lives:
-                ban = Ban(job.id, until)
-                return ban if ban in self.bans[key] else None
-        return None
+        ended = (job for job in self.jobs if job.key_for and job.content == content and not job.lives)
+        bans = {Ban(job.id, until) for job in ended if content.startswith(MAGIC)}
+        return next(iter(bans & self.bans[key]), None)
 
     def left_in_tmp(self, key: str) -> tuple[Known, Place] | None:
         """The job that has a key, and whose submitter died before its rename; and where the rename would put it."""

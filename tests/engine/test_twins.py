@@ -37,6 +37,14 @@ def test_a_promoted_job_whose_old_name_came_back_is_not_promoted_again(world: Wo
     assert world.jobs() == {job_id: State.NEW}
 
 
+def test_a_held_job_whose_old_name_came_back_stays_held(world: World) -> None:
+    job_id = due(world)
+    (text,) = world.ls("later")
+    os.link(world.at("later", text), world.at("held", text))
+    assert promote(world) == 0
+    assert world.jobs() == {job_id: State.HELD}
+
+
 def test_a_running_job_whose_old_name_came_back_is_not_run_beside_itself(world: World) -> None:
     job_id = due(world)
     (text,) = world.ls("later")

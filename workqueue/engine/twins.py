@@ -46,13 +46,14 @@ def _others(root: Root, claim: Claim) -> Iterator[tuple[State, str]]:
 
 
 def is_ahead(root: Root, queue: str, text: str, target: str) -> bool:
-    """Whether a name in later/ is what is left of a job that is ready, as `target`, or running already."""
+    """Whether a name in later/ is what is left of a job that is held, or ready, as `target`, or running already."""
     with contextlib.suppress(FileNotFoundError):
         status = root.fs.stat(f"{root.space(queue, 'later')}/{text}")
         name = names.parse(text)
         if status.st_nlink == 1 or name is None:
             return False
-        if _is(root, f"{root.space(queue, 'new')}/{target}", status.st_ino):
+        places = (f"{root.space(queue, 'held')}/{text}", f"{root.space(queue, 'new')}/{target}")
+        if any(_is(root, path, status.st_ino) for path in places):
             return True
         cur = root.space(queue, "cur")
         return any(name.id in other and _is(root, f"{cur}/{other}", status.st_ino) for other in root.fs.list(cur))
