@@ -196,3 +196,10 @@ def test_a_job_whose_end_was_cut_off_has_its_key_also_when_the_ban_is_over(world
         if not fs.reached:
             assert n > 3
             return
+
+
+def test_a_key_whose_job_went_to_corrupt_is_free_also_when_the_clock_was_set_back(world: World) -> None:
+    claim = running(world, key="k", key_for=60.0)
+    assert world.engine.corrupt(claim, "cannot be read")
+    world.clock.step(-86400)
+    assert world.engine.put(new_job(key="k")).created

@@ -47,11 +47,11 @@ def doctor(
     tried: dict[Key, Finding] = {}
     trouble: dict[Key, str] = {}
     for _ in range(ROUNDS):
-        todo = {finding.key: finding for finding in report.findings if finding.repair and finding.key not in tried}
-        if not todo:
+        untried = {finding.key: finding for finding in report.findings if finding.repair and finding.key not in tried}
+        if not untried:
             break
-        tried |= todo
-        trouble |= {key: attempt(finding) for key, finding in todo.items()}
+        tried |= untried
+        trouble |= {key: attempt(finding) for key, finding in untried.items()}
         report = examined()
     left = {finding.key for finding in report.findings}
     fixed = [replace(finding, fixed=True) for key, finding in tried.items() if key not in left]

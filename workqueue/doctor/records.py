@@ -128,7 +128,7 @@ def is_dead(patient: Patient, path: str) -> bool:
         status = patient.fs.stat(path)
         if status.st_nlink > 1 or not stat.S_ISREG(status.st_mode) or patient.age(status) <= MOMENT:
             return False
-        return keys.banned(patient.root, patient.fs.read(path, LONGEST_LINE), status.st_mtime) is None
+        return keys.banned(patient.root, patient.fs.read(path, LONGEST_LINE), status) is None
     except FileNotFoundError:
         return False
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import math
 import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -127,7 +128,7 @@ def judge(root: Root, queue: str, path: str) -> JobId | None:
     head = root.fs.read(path, LONGEST_LINE)
     found = find_holder(root, queue, status.st_ino, head) if status.st_nlink > 1 else None
     if found is None:
-        return banned(root, head, root.fs.stat(path).st_mtime)  # anew: it may have ended while we looked for it
+        return banned(root, head, root.fs.stat(path))  # anew: it may have ended while we looked for it
     space, text = found
     name = names.parse(text.rpartition("/")[2])
     if name is None:
@@ -153,16 +154,17 @@ def find_holder(root: Root, queue: str, inode: int, head: bytes) -> tuple[str, s
     return find_named(root, queue, options.name) if options.name else find_inode(root, queue, inode)
 
 
-def banned(root: Root, head: bytes, until: float) -> JobId | None:
+def banned(root: Root, head: bytes, status: os.stat_result) -> JobId | None:
     """The id of the ended job that still bans its key."""
-    if until <= root.clock.now():
+    if status.st_mtime <= root.clock.now():
         return None
     with contextlib.suppress(msgspec.MsgspecError, Damaged):
         if head.startswith(BAN):
             return JobId(msgspec.json.decode(head, type=Ban).id)
         options = decode_options(head.partition(b"\n")[0])
         name = names.parse(options.name or "")
-        if options.key_for and name is not None:
+        # Whole seconds: no mtime that a write left, which is to come, too, where the clock was set back.
+        if options.key_for and name is not None and status.st_mtime_ns % 10**9 == 0:
             return name.id
     return None
 
@@ -174,7 +176,7 @@ def foretell(root: Root, options: Options, path: str) -> None:
     with contextlib.suppress(OSError):
         fd = root.fs.open(path)
         try:
-            root.fs.set_mtime(fd, root.clock.now() + options.key_for)
+            root.fs.set_mtime(fd, math.ceil(root.clock.now() + options.key_for))
             root.fs.sync(fd)
         finally:
             os.close(fd)
