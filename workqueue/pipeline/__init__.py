@@ -1,0 +1,1 @@
+"""Batch ETL: what turns inputs into jobs."""
