@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -10,23 +9,21 @@ import msgspec
 from workqueue.clock import CLOCK, Clock
 from workqueue.engine.directory import DirectoryEngine
 from workqueue.engine.find_root import find_root
-from workqueue.engine.protocol import NewJob
-from workqueue.engine.root import DEFAULT_QUEUE, Root, checked_queue, init
-from workqueue.engine.settings import whole
-from workqueue.errors import BadInput, BadSetting, NoSuchJob
+from workqueue.engine.newjob import NOTHING, Wishes, give, new_job
+from workqueue.engine.root import DEFAULT_QUEUE, Root, init
+from workqueue.errors import NoSuchJob
 from workqueue.jobs import names
-from workqueue.jobs.content import Options, encode_json, encode_payload
-from workqueue.jobs.durations import moment, seconds
+from workqueue.jobs.content import encode_payload
+from workqueue.jobs.durations import seconds
 from workqueue.jobs.states import ENDED, State
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
-    Duration = str | float | timedelta
+    from workqueue.engine.newjob import Duration
 
-NOTHING: Any = object()
-"""No payload was given; None is one."""
 LOOK_FIRST, LOOK_LAST = 0.005, 0.1
 """Seconds between looks while waiting: from the first to the last."""
 
@@ -81,17 +78,12 @@ class Producer:
         The payload is a JSON value, or bytes or text kept as they are; or it is a `file`, which is moved, linked or
         copied into the queue. If this raises, there is no job.
         """
-        options = self._options(key, key_for, max_attempts, timeout, expires, keep, headers)
-        due = self._due(delay, at)
-        job = NewJob(
-            queue, priority=names.checked_priority(priority), due=due, label=label, options=options, durable=durable
-        )
-        if (payload is NOTHING) == (file is None):
-            raise BadInput("submit takes a payload or file=…, one of them")
-        if file is None:
-            job.payload, job.type = encode_payload(payload)
-        else:
-            self._take_file(job, os.fspath(file), mode)
+        wishes: Wishes = {
+            "delay": delay, "at": at, "priority": priority, "key": key, "key_for": key_for, "timeout": timeout,
+            "max_attempts": max_attempts, "expires": expires, "keep": keep, "headers": headers, "label": label,
+        }  # fmt: skip
+        job = new_job(self._clock, queue, wishes, durable=durable)
+        give(job, payload, file, mode)
         self._prepare(queue)
         placed = self._engine.put(job)
         return JobRef(self._engine, placed.id, placed.queue, created=placed.created)
@@ -118,15 +110,11 @@ class Producer:
         The payloads are taken from the iterable batch by batch. If one is refused, its whole batch is, and the
         batches before it stay submitted. `on_batch` is called with the ids of each batch as soon as it is safe.
         """
-        options = self._options(None, None, max_attempts, timeout, expires, keep, headers)
-        like = NewJob(
-            queue,
-            priority=names.checked_priority(priority),
-            due=self._due(delay, at),
-            label=label,
-            options=options,
-            durable=durable,
-        )
+        wishes: Wishes = {
+            "delay": delay, "at": at, "priority": priority, "timeout": timeout, "max_attempts": max_attempts,
+            "expires": expires, "keep": keep, "headers": headers, "label": label,
+        }  # fmt: skip
+        like = new_job(self._clock, queue, wishes, durable=durable)
         self._prepare(queue)
         ids: list[str] = []
         for batch in self._engine.put_many(like, map(encode_payload, payloads)):
@@ -142,60 +130,8 @@ class Producer:
     # -- inside ------------------------------------------------------------------------------------------------
 
     def _prepare(self, queue: str) -> None:
-        checked_queue(queue)
         if self._create:
             self._engine.make_queue(queue)
-
-    def _due(self, delay: Duration | None, at: datetime | str | None) -> int | None:
-        if delay is not None and at is not None:
-            raise BadSetting("delay and at: give one of them")
-        if at is not None:
-            return moment(at, "at")
-        if delay is None:
-            return None
-        wait = seconds(delay, "delay")
-        return self._clock.now_ms() + int(wait * 1000) if wait else None
-
-    def _options(
-        self,
-        key: str | None,
-        key_for: Duration | None,
-        max_attempts: int | None,
-        timeout: Duration | None,
-        expires: Duration | None,
-        keep: Duration | None,
-        headers: Mapping[str, Any] | None,
-    ) -> Options:
-        if key is not None and (type(key) is not str or not key):
-            raise BadSetting(f"key {key!r}: must be text, and not empty")
-        if key is not None:
-            encode_json(key, "key")
-        if key_for is not None and key is None:
-            raise BadSetting("key_for: goes with key")
-        return Options(
-            key=key,
-            key_for=None if key_for is None else seconds(key_for, "key_for"),
-            max_attempts=None if max_attempts is None else whole(max_attempts, "max_attempts"),
-            timeout=None if timeout is None else seconds(timeout, "timeout"),
-            expires=None if expires is None else self._clock.now_ms() + int(seconds(expires, "expires") * 1000),
-            keep=None if keep is None else seconds(keep, "keep"),
-            headers=self._headers(headers),
-        )
-
-    def _headers(self, headers: Mapping[str, Any] | None) -> dict[str, Any] | None:
-        if headers is None:
-            return None
-        encode_json(dict(headers), "headers")
-        return dict(headers)
-
-    def _take_file(self, job: NewJob, path: str, mode: str) -> None:
-        if mode not in {"move", "link", "copy"}:
-            raise BadSetting(f"mode {mode!r}: move, link or copy")
-        if mode == "link" and job.options.key is not None:
-            raise BadSetting("a job by link takes no key: its file has names of its own")
-        job.file = os.path.abspath(path)
-        job.mode = mode
-        job.label = job.label or os.path.basename(path)
 
 
 class JobRef:

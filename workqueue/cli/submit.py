@@ -10,10 +10,11 @@ import msgspec
 import typer
 
 from workqueue.cli.app import JsonOption, QueueOption, RootOption, app, root_path
+from workqueue.engine.newjob import NOTHING
 from workqueue.engine.root import DEFAULT_QUEUE
 from workqueue.errors import BadInput, BadPayload, FsqError, NoSuchJob
 from workqueue.jobs.states import State
-from workqueue.producer import NOTHING, JobRef, Producer
+from workqueue.producer import JobRef, Producer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

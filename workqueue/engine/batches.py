@@ -85,18 +85,26 @@ def _take_back(root: Root, published: str, temporary: str, count: int) -> None:
 
 
 def _fill(root: Root, directory: str, like: NewJob, chunk: list[tuple[bytes, str]]) -> list[JobId]:
-    ids: list[JobId] = []
-    rest = iter(chunk)
     label = names.label(like.label)
-    with ThreadPoolExecutor(SYNCERS) if like.durable else contextlib.nullcontext() as pool:
+    jobs = [names.Name(like.priority, root.ids.next(), 0, label=label) for _ in chunk]
+
+    def files() -> Iterator[tuple[str, bytes]]:
+        for name, (payload, kind) in zip(jobs, chunk, strict=True):
+            like.options.type = kind
+            yield f"{directory}/{name.ready()}", content.encode(like.options, payload)
+
+    write_all(root, files(), durable=like.durable)
+    return [name.id for name in jobs]
+
+
+def write_all(root: Root, files: Iterable[tuple[str, bytes]], *, durable: bool = True) -> None:
+    """Write new files, each whole; synced together, so that they share the disk's commits."""
+    rest = iter(files)
+    with ThreadPoolExecutor(SYNCERS) if durable else contextlib.nullcontext() as pool:
         while group := list(islice(rest, GROUP)):
-            with _Files(root, pool) as files:
-                for payload, kind in group:
-                    name = names.Name(like.priority, root.ids.next(), 0, label=label)
-                    like.options.type = kind
-                    files.write(f"{directory}/{name.ready()}", content.encode(like.options, payload))
-                    ids.append(name.id)
-    return ids
+            with _Files(root, pool) as opened:
+                for path, data in group:
+                    opened.write(path, data)
 
 
 class _Files:
