@@ -13,12 +13,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from workqueue.clock import Clock
+from workqueue.engine.commits import finish_own
 from workqueue.engine.dealer import Dealer
 from workqueue.engine.directory import DirectoryEngine
 from workqueue.engine.protocol import Claim, Corrupted
 from workqueue.engine.root import Root
 from workqueue.engine.slots import acquire
-from workqueue.errors import NoFreeSlot
+from workqueue.errors import FsqError, NoFreeSlot
 from workqueue.run import board as b
 from workqueue.run import verdicts
 from workqueue.run.board import Board
@@ -72,6 +73,7 @@ def drain(
     """Run every job that is ready or waits for a retry, in this process; returns the counts by outcome.
 
     Delays are not waited for: a fake clock is turned to each. Settings are those of a worker (max_attempts, backoff…).
+    Raises FsqError where what a job has handed over cannot be put in its place: a worker would try every second.
     """
     where = Root(str(root), overrides=settings, clock=clock or _Ahead())
     engine = DirectoryEngine(where)
@@ -108,6 +110,8 @@ def _drain(engine: DirectoryEngine, dealer: Dealer, handler: Handler, slot: int,
             elif dealer.is_drained():
                 return
             else:
+                for trouble in finish_own(engine.root, {slot}):
+                    raise FsqError(trouble)
                 engine.root.clock.sleep((dealer.next_due() or 0.0) + 0.001)
     finally:
         caller.close()

@@ -31,6 +31,8 @@ BATCH = 1000
 GROUP = 128
 """Files open at a time, well under the usual limit of 1,024."""
 SYNCERS = 8
+FEW = 2
+"""Files that are synced one after the other."""
 
 
 def split(payloads: Iterable[tuple[bytes, str]]) -> Iterator[list[tuple[bytes, str]]]:
@@ -107,6 +109,24 @@ def write_all(root: Root, files: Iterable[tuple[str, bytes]], *, durable: bool =
                     opened.write(path, data)
 
 
+def fill(root: Root, directory: str, files: list[tuple[str, bytes]]) -> None:
+    """Make a batch's directory with its jobs, durable but for its own entry."""
+    root.fs.mkdir(directory)
+    if root.is_shared:
+        root.fs.set_owner(directory, root.group, 0o2770)
+    write_all(root, ((f"{directory}/{name}", data) for name, data in files))
+    root.fs.sync_dir(directory)
+
+
+def sync_all(root: Root, paths: list[str]) -> None:
+    """Sync files that were written before."""
+    with ThreadPoolExecutor(SYNCERS) as pool:
+        for start in range(0, len(paths), GROUP):
+            with _Files(root, pool) as files:
+                for path in paths[start : start + GROUP]:
+                    files.adopt(path)
+
+
 class _Files:
     """Files written together: synced, if at all, and closed when the block ends."""
 
@@ -126,6 +146,9 @@ class _Files:
             self._open.pop()
             self._fs.close(fd)
 
+    def adopt(self, path: str) -> None:
+        self._open.append(self._fs.open(path))
+
     def __enter__(self) -> Self:
         return self
 
@@ -135,7 +158,9 @@ class _Files:
             if self._pool is not None and not failed:
                 for fd in self._open:
                     self._fs.start_write_out(fd)
-                list(self._pool.map(self._fs.sync, self._open))
+                # One or two share a commit as they are; to start threads for them would cost more.
+                sync = map if len(self._open) <= FEW else self._pool.map
+                list(sync(self._fs.sync, self._open))
         except BaseException:
             failed = True
             raise
@@ -144,11 +169,11 @@ class _Files:
 
     def _close(self, *, failed: bool) -> None:
         """Close every file; the first failure is raised, unless an earlier one is on its way."""
-        broken: OSError | None = None
+        broken: BaseException | None = None
         for fd in self._open:
             try:
                 self._fs.close(fd)
-            except OSError as error:
+            except BaseException as error:  # noqa: BLE001 - a handler that is interrupted here keeps none open
                 broken = broken or error
         if broken is not None and not failed:
             raise broken

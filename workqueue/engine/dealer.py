@@ -12,7 +12,7 @@ import heapq
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from workqueue.engine import batches, lookup, twins
+from workqueue.engine import batches, lookup, manifest, twins
 from workqueue.engine.window import WIDTH, Window
 from workqueue.jobs import names
 
@@ -267,6 +267,8 @@ class Dealer:
     def _is_drained(self, dealer: QueueDealer) -> bool:
         # In the order in which jobs move: one that is deferred or recovered meanwhile is seen at least once.
         if not dealer.is_empty() or self._root.fs.list(self._root.space(dealer.queue, "cur")):
+            return False
+        if any(manifest.queue_of(self._root, run) == dealer.queue for run in manifest.runs(self._root)):
             return False
         return self._nothing_to_retry(dealer.queue) and dealer.is_empty()
 

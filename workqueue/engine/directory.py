@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from workqueue.engine import batches, claims, lookup, operate, records, settle, submit
 from workqueue.engine.limits import Limits
+from workqueue.engine.staged import Staged
 from workqueue.errors import BadPayload
 from workqueue.jobs.durations import shown_size
 
@@ -48,11 +49,14 @@ class DirectoryEngine:
 
     def put(self, job: NewJob) -> Placed:
         """Submit one job; the queue's limits are checked first."""
+        self._check(job)
+        return submit.put(self.root, job)
+
+    def _check(self, job: NewJob) -> None:
         self.root.space(job.queue, "tmp")
         if job.file is None:
             self._check_payload(job.queue, len(job.payload))
         self._limits.check(job.queue, 1, len(job.payload) if job.file is None else submit.file_size(job.file))
-        return submit.put(self.root, job)
 
     def put_many(self, like: NewJob, payloads: Iterable[tuple[bytes, str]]) -> Iterator[list[JobId]]:
         """Submit many jobs in batches, each all or nothing; yields the ids of each."""
@@ -95,6 +99,24 @@ class DirectoryEngine:
         """The path of a file that holds just the payload."""
         return claims.payload_path(self.root, claim)
 
+    def stage(self, claim: Claim) -> Staged:
+        """What a run will hand over when it commits."""
+        if claim.staged is None:
+            claim.staged = Staged(self.root, claim)
+        return claim.staged
+
+    def stage_job(self, claim: Claim, job: NewJob) -> JobId:
+        """Stage a child; refused as a submit would be."""
+        self._check(job)
+        return self.stage(claim).job(job)
+
+    def seal(self, claim: Claim, result: bytes | None) -> None:
+        """Make durable what a run has staged, so that its end can be the commit."""
+        if claim.staged is not None and not claim.staged.is_empty:
+            claim.staged.seal(result)
+        else:
+            claim.staged = None
+
     def keeps(self, claim: Claim) -> bool:
         """Whether the outcome of this job is kept."""
         return settle.keep_for(self.root, claim) > 0
@@ -121,6 +143,7 @@ class DirectoryEngine:
 
     def corrupt(self, claim: Claim, reason: str) -> bool:
         """Put a job that cannot be read into corrupt/."""
+        settle.drop_scratch(self.root, claim)
         return claims.quarantine(self.root, claim.queue, claim.name, claim.path, reason) is not None
 
     def add_error(self, claim: Claim, error: dict[str, Any]) -> None:

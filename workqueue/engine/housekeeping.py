@@ -10,7 +10,7 @@ import secrets
 import stat
 from typing import TYPE_CHECKING
 
-from workqueue.engine import claims, lookup, marks, operate, settle
+from workqueue.engine import claims, lookup, manifest, marks, operate, settle
 from workqueue.errors import FsqError
 from workqueue.jobs.content import Damaged
 from workqueue.jobs.states import ENDED, State
@@ -69,7 +69,9 @@ class DoneKeeper:
         count = 0
         while self._expiries and self._expiries[0][0] <= self._root.clock.now():
             _, path = heapq.heappop(self._expiries)
-            if path in listed:
+            if path in listed and manifest.is_handing_over(self._root, listed[path].name):
+                self._known.discard(path)
+            elif path in listed:
                 with contextlib.suppress(FsqError):
                     count += operate.remove(self._root, listed[path])
         return count

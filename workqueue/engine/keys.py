@@ -73,12 +73,17 @@ def locked(root: Root, path: str) -> Iterator[None]:
         os.close(fd)
 
 
-def publish(root: Root, queue: str, key: str, source: str, target: str, *, durable: bool) -> JobId | None:
-    """Publish `source` as `target` under its key; returns the holder's id instead if the key is taken."""
+def publish(
+    root: Root, queue: str, key: str, source: str, target: str, *, durable: bool, heir_of: int | None = None
+) -> JobId | None:
+    """Publish `source` as `target` under its key; returns the holder's id instead if the key is taken.
+
+    `heir_of`: the inode of an ended job, whose key passes to this one.
+    """
     path = key_path(root, queue, key)
     with locked(root, path):
         try:
-            holder = acquire(root, queue, path, source)
+            holder = acquire(root, queue, path, source, heir_of=heir_of)
             if holder is not None:
                 return holder
             if durable:
@@ -106,15 +111,16 @@ def unlink(root: Root, path: str, file: str) -> None:
             root.fs.unlink(path)
 
 
-def acquire(root: Root, queue: str, path: str, source: str, own: str = "") -> JobId | None:
+def acquire(root: Root, queue: str, path: str, source: str, own: str = "", heir_of: int | None = None) -> JobId | None:
     """Link `source` at its key, over what a dead job or `own` left there; returns the holder's id if there is one."""
     while True:
         try:
             root.fs.link(source, path)
         except FileExistsError:
-            if root.fs.stat(path).st_ino == root.fs.stat(source).st_ino:
+            inode = root.fs.stat(path).st_ino
+            if inode == root.fs.stat(source).st_ino:
                 return None  # our own link: the first try happened though it reported failure
-            holder = judge(root, queue, path)
+            holder = None if inode == heir_of else judge(root, queue, path)
             if holder not in {None, own}:
                 return holder
             root.fs.discard(path)

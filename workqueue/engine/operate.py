@@ -7,7 +7,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from workqueue.engine import claims, keys, lookup, marks, records
+from workqueue.engine import claims, keys, lookup, manifest, marks, records
 from workqueue.errors import WrongState, told
 from workqueue.jobs import names
 from workqueue.jobs.content import PLAIN, Damaged, Options
@@ -72,6 +72,10 @@ def unhold(root: Root, found: Located) -> bool:
 def remove(root: Root, found: Located) -> bool:
     """Remove a job that has ended, with its records."""
     allowed("prune", found)
+    if manifest.is_handing_over(root, found.name):
+        raise WrongState(
+            f"job {found.name.id} is done, but not all it handed over is in its place: {root.dot('commit')}"
+        )
     with told(f"remove job {found.name.id}", found.path):
         return _remove(root, found)
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from workqueue.engine.settings import Settings
+    from workqueue.engine.staged import Staged
     from workqueue.jobs.ids import JobId
     from workqueue.jobs.names import Name
     from workqueue.jobs.states import State
@@ -63,6 +64,8 @@ class Claim:
     """Whether this run made a directory under stage/."""
     links: int = 1
     """Names that the file has, anywhere: 2 with a unique key, or where it is somebody's own file, too."""
+    staged: Staged | None = None
+    """What this run will hand over when it commits."""
 
     @property
     def id(self) -> JobId:

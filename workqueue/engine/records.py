@@ -3,6 +3,7 @@
     options        of a job whose whole file is payload; synced before the job appears
     errors.jsonl   one line for each attempt that failed, and why it lies in corrupt/
     result         what the handler returned, where outcomes are kept
+    rejects-N.jsonl  records that attempt N rejected before it failed
 
 **Invariant**: nothing is ever decided from these files but a whole-file job's options; the rename decides. So an error
 that cannot be recorded (a full disk) stops no job.
@@ -29,7 +30,8 @@ def directory(root: Root, job_id: str) -> str:
 
 def put_options(root: Root, job_id: str, line: bytes) -> None:
     """Write the options of a whole-file job, durably: they must be there when the job appears."""
-    root.fs.mkdir(directory(root, job_id))
+    with contextlib.suppress(FileExistsError):
+        root.fs.mkdir(directory(root, job_id))
     root.fs.publish(f"{directory(root, job_id)}/options", line)
     root.fs.sync_dir(root.dot("jobs"))
 
@@ -68,6 +70,13 @@ def put_result(root: Root, job_id: str, data: bytes) -> None:
     with contextlib.suppress(FileExistsError):
         root.fs.mkdir(directory(root, job_id))
     root.fs.publish(f"{directory(root, job_id)}/result", data, durable=False)
+
+
+def keep(root: Root, job_id: str, path: str, file: str) -> None:
+    """Move a file to the job's records."""
+    with contextlib.suppress(FileExistsError):
+        root.fs.mkdir(directory(root, job_id))
+    root.fs.rename(path, f"{directory(root, job_id)}/{file}")
 
 
 def result(root: Root, job_id: str) -> bytes | None:

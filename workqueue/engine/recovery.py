@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from workqueue.engine import claims, marks, records, sessions, settle, slots, twins
+from workqueue.engine import claims, commits, manifest, marks, records, sessions, settle, slots, twins
 from workqueue.engine.protocol import Corrupted, Recovered
 from workqueue.jobs import names
 from workqueue.jobs.content import Damaged
@@ -30,6 +30,7 @@ def sweep(root: Root, queues: list[str], mine: set[int]) -> Iterator[Settled | s
     owned = {number for queue in queues for number in _claiming(root, queue)}
     # A power cut can undo a claim and keep what its run had staged.
     owned.update(owner.slot for _, owner in staged(root))
+    owned.update(run.owner.slot for run in manifest.runs(root))
     for number in sorted(owned - mine):
         slot = slots.try_lock(root, number)
         if slot is not None:
@@ -39,6 +40,7 @@ def sweep(root: Root, queues: list[str], mine: set[int]) -> Iterator[Settled | s
                 yield f"slot {number} cannot be taken over: {error}; tried again"
             finally:
                 slot.close()
+    yield from commits.finish_own(root, mine)
 
 
 def _claiming(root: Root, queue: str) -> Iterator[int]:
@@ -73,8 +75,8 @@ def may_be_after_cut(former: sessions.Identity | None) -> bool:
 
 def recover_slot(
     root: Root, number: int, error: str = "its worker died", *, after_cut: bool = False
-) -> Iterator[Settled]:
-    """Recover the claims of a slot, and discard what their runs staged."""
+) -> Iterator[Settled | str]:
+    """Recover the claims of a slot; publish what its committed runs staged, and discard what the others did."""
     for claim in claims_of(root, number):
         if isinstance(claim, Corrupted):
             yield claim
@@ -84,11 +86,12 @@ def recover_slot(
         found = recover(root, claim, error)
         if found is not None:
             yield found
-    drop_stages(root, number)
+    yield from settle_runs(root, number, after_cut=after_cut)
 
 
-def drop_stages(root: Root, number: int) -> None:
-    """Discard what the dead runs of a slot staged."""
+def settle_runs(root: Root, number: int, *, after_cut: bool = False) -> Iterator[Settled | str]:
+    """Publish or discard what the dead runs of a slot staged, once its claims are recovered."""
+    yield from commits.settle_slot(root, number, after_cut=after_cut)
     for text, owner in staged(root):
         if owner.slot == number:
             with contextlib.suppress(OSError):

@@ -13,7 +13,7 @@ import contextlib
 import errno
 from typing import TYPE_CHECKING
 
-from workqueue.engine import keys, records
+from workqueue.engine import commits, keys, records
 
 if TYPE_CHECKING:
     from workqueue.engine.protocol import Claim
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 
 def finish(root: Root, claim: Claim, result: bytes | None = None) -> bool:
-    """End a job that succeeded: gone, or kept in done/ with its result."""
+    """End a job that succeeded: gone, or kept in done/ with its result. What its run has staged appears."""
+    if claim.staged is not None:
+        _drop_copy(root, claim)
+        return commits.commit(root, claim)
     keep = keep_for(root, claim)
     if keep and result is not None:
         with contextlib.suppress(OSError):  # a full disk must not turn a success into another run
@@ -97,8 +100,22 @@ def drop(root: Root, claim: Claim) -> bool:
     return True
 
 
+def forget(root: Root, claim: Claim) -> None:
+    """Let go what a job had that lies in done/: the file, too, unless it is kept."""
+    if not keep_for(root, claim):
+        root.fs.discard(claim.path)
+        records.remove(root, claim.id)
+    free_key(root, claim)
+
+
 def drop_scratch(root: Root, claim: Claim) -> None:
-    """Remove what the run staged."""
+    """Remove what the run has made and staged."""
+    _drop_copy(root, claim)
+    if claim.staged is not None:
+        claim.staged.discard()
+
+
+def _drop_copy(root: Root, claim: Claim) -> None:
     if claim.scratch:
         with contextlib.suppress(OSError):
             root.fs.remove_tree(root.dot("stage", claim.name.claimed()))

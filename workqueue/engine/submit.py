@@ -114,10 +114,7 @@ def _put_file(root: Root, job: NewJob, name: names.Name, path: str) -> Placed:
     try:
         if job.durable and job.mode != "copy":
             root.fs.sync(fd)
-        size = os.fstat(fd).st_size
-        limit = root.settings(job.queue).max_payload
-        if job.mode == "copy" and size > limit:
-            raise BadInput(f"{path}: {size} bytes, max_payload is {limit}; submit it with mode='move' or 'link'")
+        refuse_large(root, job, path, fd)
         line = content.encode_options(job.options)
         with_options = line != content.encode_options(content.Options())
         try:
@@ -132,6 +129,14 @@ def _put_file(root: Root, job: NewJob, name: names.Name, path: str) -> Placed:
     if with_options and not placed.created:
         records.remove(root, name.id)
     return placed
+
+
+def refuse_large(root: Root, job: NewJob, path: str, fd: int) -> None:
+    """Refuse to copy a file that is larger than a payload may be."""
+    size = os.fstat(fd).st_size
+    limit = root.settings(job.queue).max_payload
+    if job.mode == "copy" and size > limit:
+        raise BadInput(f"{path}: {size} bytes, max_payload is {limit}; submit it with mode='move' or 'link'")
 
 
 def file_size(path: str) -> int:

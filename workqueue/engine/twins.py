@@ -37,6 +37,20 @@ def keep_one(root: Root, claim: Claim) -> bool:
     return True
 
 
+def has_other(root: Root, claim: Claim) -> bool:
+    """Whether a job has another name in its queue."""
+    return next(_others(root, claim), None) is not None
+
+
+def is_elsewhere(root: Root, queue: str, job_id: str, inode: int) -> bool:
+    """Whether the file is a job of a queue already."""
+    return any(
+        job_id in text and _is(root, f"{root.space(queue, state)}/{text}", inode)
+        for state in SEARCHED
+        for text in lookup.entries(root, queue, state)
+    )
+
+
 def _others(root: Root, claim: Claim) -> Iterator[tuple[State, str]]:
     for state in SEARCHED:
         for text in lookup.entries(root, claim.queue, state):

@@ -191,7 +191,7 @@ class Crew:
 
     # -- burial ------------------------------------------------------------------------------------------------
 
-    def bury(self, member: Member) -> tuple[int, list[Settled]] | None:
+    def bury(self, member: Member) -> tuple[int, list[Settled | str]] | None:
         """End a dead worker's session, settle its claims and free its slot; returns its exit status and the claims.
 
         None while a process of its session cannot be killed yet (a hanging disk): try again later. The worker is
@@ -215,13 +215,13 @@ class Crew:
         """Touch no claim of a root that is not ours."""
         self._root.check_same()
 
-    def _settle(self, member: Member, status: int) -> Iterator[Settled]:
+    def _settle(self, member: Member, status: int) -> Iterator[Settled | str]:
         doom = member.doom
         for claim in recovery.claims_of(self._root, member.slot.number):
             found = claim if isinstance(claim, Corrupted) else self._settle_one(claim, doom, status)
             if found is not None:
                 yield found
-        recovery.drop_stages(self._root, member.slot.number)
+        yield from recovery.settle_runs(self._root, member.slot.number)
 
     def _settle_one(self, claim: Claim, doom: Doom | None, status: int) -> Recovered | None:
         if doom is not None and doom.kind == "stop":

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, BinaryIO
+import os
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal
 
-from workqueue.jobs.content import decode_payload
+from workqueue.engine.newjob import NOTHING, give, new_job
+from workqueue.errors import BadInput
+from workqueue.jobs.content import decode_payload, encode_json
 from workqueue.jobs.ids import milliseconds, moment
+from workqueue.producer import JobRef
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from typing import Unpack
 
     from workqueue.engine.directory import DirectoryEngine
+    from workqueue.engine.newjob import Wishes
     from workqueue.engine.protocol import Claim
 
 UNREAD: Any = object()
@@ -94,3 +100,42 @@ class Job:
     def path(self) -> str:
         """The path of a file that holds just the payload; it is the queue's, to be read and not to be moved."""
         return self._engine.payload_path(self._claim)
+
+    # -- what appears if, and only if, this run succeeds -------------------------------------------------------
+
+    def submit(
+        self,
+        payload: Any = NOTHING,
+        *,
+        queue: str,
+        file: str | os.PathLike[str] | None = None,
+        mode: Literal["link", "copy"] = "copy",
+        **wishes: Unpack[Wishes],
+    ) -> JobRef:
+        """Stage a job: it is submitted when this run succeeds, together with all else that the run staged.
+
+        Payload, file and `wishes` are those of `Producer.submit`. If the run fails or dies there is no such job; nor if
+        another job has its `key` by then. A key that this job has passes to the child.
+        """
+        if mode not in {"link", "copy"}:
+            raise BadInput(f"mode {mode!r}: a file is staged by link or copy; the file itself stays where it is")
+        job = new_job(self._engine.root.clock, queue, wishes)
+        give(job, payload, file, mode)
+        return JobRef(self._engine, self._engine.stage_job(self._claim, job), queue, created=True)
+
+    def output(self, path: str | os.PathLike[str], mode: str = "wb", *, permissions: int = 0o666) -> IO[Any]:
+        """Open a file for writing, in a ``with`` block: it is at `path` when this run succeeds, and never before.
+
+        'w' replaces a file that is there by then, 'x' refuses to; with 'b' binary, else text in UTF-8. Directories that
+        are missing are made. The mode is `permissions` less the umask. Until then the file is beside its destination
+        under a hidden name, `f.name`, which another program may write as well.
+        """
+        return self._engine.stage(self._claim).output(os.fspath(path), mode, permissions)
+
+    def reject(self, record: Any, reason: str) -> None:
+        """Put a record aside: a line of QUEUE/rejected/ID-ATTEMPT.jsonl, which is there when this run succeeds.
+
+        If the run fails they are kept with its error. The record is a JSON value, or text.
+        """
+        line = encode_json({"record": record, "reason": str(reason)}, "rejected record")
+        self._engine.stage(self._claim).reject(line + b"\n")

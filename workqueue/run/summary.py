@@ -73,5 +73,6 @@ def tell_recovered(found: Settled | str, summary: Summary) -> tuple[str, str] | 
     summary.recovered += found.state is State.NEW
     summary.retried += found.state is State.LATER
     summary.failed += found.state is State.FAILED
+    summary.done += found.state is State.DONE
     emit("recovered", **fields, error=found.error, state=found.state.value)
     return (found.queue, name.ready()) if found.state is State.NEW else None

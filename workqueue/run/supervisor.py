@@ -73,6 +73,7 @@ class Supervisor:
         self._stop_at: float | None = None
         """When what still runs is ended; None: not stopping; FOREVER: it is waited for."""
         self._paused = False
+        self._told: dict[str, float] = {}
         self._next_sweep = self._next_tidy = 0.0
 
     def run(self) -> Summary:
@@ -197,9 +198,17 @@ class Supervisor:
 
     def _tell(self, found: Settled | str) -> None:
         """Count and tell what became of a dead worker's claim; a job that is ready again is dealt at once."""
+        if isinstance(found, str) and not self._is_news(found):
+            return
         ready = tell_recovered(found, self._summary)
         if ready is not None and ready[0] in self._dealer.queues:
             self._dealer.add(*ready)
+
+    def _is_news(self, trouble: str) -> bool:
+        """Whether a trouble that every sweep meets again was not told within the last minute."""
+        now = self._clock.monotonic()
+        self._told = {text: at for text, at in self._told.items() if at + TIDY > now}
+        return self._told.setdefault(trouble, now) == now
 
     # -- now and then ------------------------------------------------------------------------------------------
 

@@ -111,7 +111,9 @@ def attempt(engine: DirectoryEngine, claim: Claim, call: Callable[[Job], Any]) -
     if expires is not None and engine.root.clock.now_ms() > expires:
         return Never({"kind": "expired", "message": "expired before it was run"})
     try:
-        return Done(result_of(engine, claim, call(Job(engine, claim))))
+        result = result_of(engine, claim, call(Job(engine, claim)))
+        engine.seal(claim, result)
+        return Done(result)
     except BaseException as error:  # noqa: BLE001 - whatever the handler raises is the job's, not ours
         return of_exception(error)
 
@@ -143,7 +145,7 @@ def settle(engine: DirectoryEngine, claim: Claim, verdict: Verdict, board: Board
     """Carry out the verdict: one verb of the engine, counted and told."""
     match verdict:
         case Done(result):
-            _tell(board, b.DONE, "finished", claim, done=engine.finish(claim, result), took=board.seconds())
+            _finish(engine, claim, result, board)
         case PutOff(delay, reason):
             moved = _unless_cancelled(engine, claim, board) and engine.defer(claim, delay, free=True)
             _tell(board, b.SNOOZED, "snoozed", claim, done=moved, delay=delay, error=reason)
@@ -158,6 +160,17 @@ def settle(engine: DirectoryEngine, claim: Claim, verdict: Verdict, board: Board
             assert_never(verdict)
 
 
+def _finish(engine: DirectoryEngine, claim: Claim, result: bytes | None, board: Board) -> None:
+    try:
+        done = engine.finish(claim, result)
+    except OSError as error:
+        if claim.staged is None:
+            raise
+        _again(engine, claim, record("error", error), None, board)  # it did not commit: a run that failed at its end
+    else:
+        _tell(board, b.DONE, "finished", claim, done=done, took=board.seconds())
+
+
 def _again(engine: DirectoryEngine, claim: Claim, error: dict[str, Any], delay: float | None, board: Board) -> None:
     settings = engine.settings(claim.queue)
     attempts = claim.options.max_attempts or settings.max_attempts
@@ -167,6 +180,7 @@ def _again(engine: DirectoryEngine, claim: Claim, error: dict[str, Any], delay: 
     if not _unless_cancelled(engine, claim, board):
         return
     wait = settings.backoff.delay(claim.name.attempt) if delay is None else delay
+    _keep_rejects(claim)
     engine.add_error(claim, _dated(engine, claim, error))
     moved = engine.defer(claim, wait)
     _tell(board, b.RETRIED, "retried", claim, done=moved, delay=wait, error=brief(error), max_attempts=attempts)
@@ -176,8 +190,14 @@ def _fail(engine: DirectoryEngine, claim: Claim, error: dict[str, Any], board: B
     if not _unless_cancelled(engine, claim, board):
         return
     attempts = claim.options.max_attempts or engine.settings(claim.queue).max_attempts
+    _keep_rejects(claim)
     engine.add_error(claim, _dated(engine, claim, error))
     _tell(board, b.FAILED, "failed", claim, done=engine.fail(claim), error=brief(error), max_attempts=attempts)
+
+
+def _keep_rejects(claim: Claim) -> None:
+    if claim.staged is not None:
+        claim.staged.keep_rejects()
 
 
 def _unless_cancelled(engine: DirectoryEngine, claim: Claim, board: Board) -> bool:

@@ -1,0 +1,108 @@
+"""Children: the jobs that a run stages for the moment when it commits.
+
+They are kept in memory while they are few; then those of one kind (queue, priority, time) become a batch directory,
+which appears by one rename. A child with a key, or one that is a file, is written at once, by itself.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING, Protocol
+
+from workqueue.engine import batches
+from workqueue.engine.submit import open_source, refuse_large
+from workqueue.errors import BadInput
+from workqueue.jobs import content, names
+from workqueue.jobs.content import Options
+
+if TYPE_CHECKING:
+    from workqueue.engine.protocol import NewJob
+    from workqueue.engine.root import Root
+    from workqueue.jobs.ids import JobId
+    from workqueue.jobs.names import Name
+
+SINGLES = 64
+"""Children of one kind that become files of their own; more are a batch."""
+MOST_BYTES = 8 << 20
+"""Bytes of children that are kept in memory."""
+
+
+class NewItem(Protocol):
+    """Notes an item in the manifest, by its place below the root; returns the path where it is to be written."""
+
+    def __call__(self, to: str, key: str | None = None, options: str | None = None) -> str: ...
+
+
+class Children:
+    """What one run has staged of them; `waiting` is still in memory."""
+
+    def __init__(self, root: Root, item: NewItem, singles: int = SINGLES) -> None:
+        self._root = root
+        self._item = item
+        self._singles = singles
+        self.waiting: dict[tuple[str, int, int | None], list[tuple[Name, bytes]]] = {}
+        self._bytes = 0
+
+    def add(self, job: NewJob) -> JobId:
+        """Stage a job; returns the id that it will have."""
+        label = names.label(job.label)
+        next_id = self._root.ids.next()
+        name = names.Name(job.priority, next_id, 0, due=job.due, whole=job.file is not None, label=label)
+        if job.options.key is not None:
+            job.options.name = name.delayed()
+        if job.file is not None:
+            self._add_file(job, name, job.file)
+        else:
+            self._add_payload(job, name)
+        return name.id
+
+    def write(self) -> None:
+        """Write what waits in memory; durable but for the entries in commit/."""
+        groups, self.waiting, self._bytes = self.waiting, {}, 0
+        singles: list[tuple[str, bytes]] = []
+        for (queue, priority, due), group in groups.items():
+            if len(group) > self._singles:
+                text = names.batch(priority, self._root.ids.next())
+                to = _place(queue, due, text if due is None else f"{due:013d}-{text}")
+                batches.fill(self._root, self._item(to), [(name.ready(), data) for name, data in group])
+            else:
+                singles += [(self._item(_place(queue, due, name.delayed())), data) for name, data in group]
+        batches.write_all(self._root, singles)
+
+    def _add_payload(self, job: NewJob, name: Name) -> None:
+        job.options.type = job.type
+        data = content.encode(job.options, job.payload)
+        if job.options.key is not None:
+            item = self._item(_place(job.queue, job.due, name.delayed()), job.options.key)
+            batches.write_all(self._root, [(item, data)])
+            return
+        group = self.waiting.setdefault((job.queue, job.priority, job.due), [])
+        group.append((name, data))
+        self._bytes += len(data)
+        if len(group) == batches.BATCH or self._bytes > MOST_BYTES:
+            self.write()
+
+    def _add_file(self, job: NewJob, name: Name, path: str) -> None:
+        line = content.encode_options(job.options)
+        options = line.decode() if line != content.encode_options(Options()) else None
+        fd = open_source(self._root, path)
+        try:
+            refuse_large(self._root, job, path, fd)
+            item = self._item(_place(job.queue, job.due, name.delayed()), job.options.key, options)
+            if job.mode == "copy":
+                self._root.fs.copy(fd, item, self._root.file_mode)
+            else:
+                self._root.fs.sync(fd)
+                self._root.fs.link(path, item)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            text = f"{path}: on another file system than {self._root.path}; stage it with mode='copy'"
+            raise BadInput(text) from None
+        finally:
+            os.close(fd)
+
+
+def _place(queue: str, due: int | None, name: str) -> str:
+    return f"{queue}/{'new' if due is None else 'later'}/{name}"
