@@ -106,6 +106,7 @@ def test_ls_as_json_survives_odd_names(fsq: Fsq, jobs: dict[str, JobRef]) -> Non
     for line in lines:
         assert line.keys() == {
             "id", "queue", "state", "priority", "attempt", "submitted", "due", "worker", "label", "path",
+            "progress",
         }  # fmt: skip
 
 

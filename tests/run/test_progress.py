@@ -33,13 +33,13 @@ def test_it_counts_down(root: str) -> None:
     clock, stream = FakeClock(), io.StringIO()
     progress = Progress(DirectoryEngine(Root(root, clock=clock)), ("default",), stream)
     summary = Summary()
-    progress.show({}, summary, 0)
-    progress.show({"done": 1}, summary, 1)
+    progress.show({}, summary, [])
+    progress.show({"done": 1}, summary, [0.0])
     clock.advance(0.5)
-    progress.show({"done": 10, "failed": 1}, summary, 2)
+    progress.show({"done": 10, "failed": 1}, summary, [0.0, 0.0])
     clock.advance(0.5)
     summary.failed = 1
-    progress.show({"done": 18, "failed": 1, "cancelled": 1}, summary, 2)
+    progress.show({"done": 18, "failed": 1, "cancelled": 1}, summary, [0.0, 0.0])
     progress.close()
     assert lines(stream) == [
         "0 done, 0 failed, 100 left",
@@ -52,7 +52,7 @@ def test_it_counts_down(root: str) -> None:
 
 def test_an_empty_drain_is_complete(root: str) -> None:
     stream = io.StringIO()
-    Progress(DirectoryEngine(Root(root)), ("default",), stream).show({}, Summary(), 0)
+    Progress(DirectoryEngine(Root(root)), ("default",), stream).show({}, Summary(), [])
     assert stream.getvalue() == "\r\x1b[K████████████████████████ 0 done, 0 failed, 0 left"
 
 
@@ -60,7 +60,7 @@ def test_it_fits_a_narrow_terminal(root: str, monkeypatch: pytest.MonkeyPatch) -
     """A wrapped line could not be drawn over."""
     monkeypatch.setenv("COLUMNS", "20")
     stream = io.StringIO()
-    Progress(DirectoryEngine(Root(root)), ("default",), stream).show({}, Summary(), 0)
+    Progress(DirectoryEngine(Root(root)), ("default",), stream).show({}, Summary(), [])
     assert len(stream.getvalue()) == len("\r\x1b[K") + 19
 
 

@@ -7,7 +7,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from workqueue.engine import claims, keys, lookup, marks, records
+from workqueue.engine import checkpoints, claims, keys, lookup, marks, records
 from workqueue.errors import WrongState, told
 from workqueue.jobs import names
 from workqueue.jobs.content import PLAIN, Damaged, Options
@@ -27,9 +27,14 @@ def allowed(verb: str, found: Located) -> None:
         raise WrongState(f"job {found.name.id} is in {found.state}; {verb} takes jobs from {sources}")
 
 
-def retry(root: Root, found: Located) -> bool:
-    """Make a job ready now: from failed or corrupt with its attempts anew, from later as it is."""
+def retry(root: Root, found: Located, *, from_start: bool = False) -> bool:
+    """Make a job ready now: from failed or corrupt with its attempts anew, from later as it is.
+
+    It goes on from its checkpoint, if it has one; `from_start` forgets that first.
+    """
     allowed("retry", found)
+    if from_start:
+        checkpoints.forget(root, found.name.id)
     name = named(root, found)
     if found.state is not State.LATER:
         name = name._replace(attempt=0, anew=True)

@@ -1,8 +1,8 @@
 """The worker process: asks for names, claims, runs, settles; until it is told to stop or its supervisor dies.
 
 **Invariant**: at every moment it has at most one claim, and only while its slot's lock is held.
-It finishes the job it runs when its supervisor dies or a SIGTERM comes; it is a session leader, so a Ctrl-C in the
-terminal does not reach it, and what its handlers start can be ended with it.
+It finishes the job it runs when its supervisor dies or a SIGTERM comes, or leaves it at its next save; it is a session
+leader, so a Ctrl-C in the terminal does not reach it, and what its handlers start can be ended with it.
 """
 
 from __future__ import annotations
@@ -160,10 +160,18 @@ class WorkerProcess:
                 self._in_handler = False
 
         try:
-            return verdicts.attempt(self._engine, claim, call)
+            return verdicts.attempt(self._engine, claim, call, self._board, self._has_to_leave)
         finally:
             if os.getpid() != pid:
                 os._exit(0)  # a child that the handler forked and let return: the job is its parent's
+
+    def _has_to_leave(self) -> bool:
+        """Whether the run is to end at this save. Asked then, because a stop comes without a signal."""
+        if os.getpid() != self._pid:
+            return False  # a child that the handler forked: its parent is no supervisor
+        if os.getppid() != self._supervisor or wire.says_stop(self._link):
+            self._stopping = True
+        return self._stopping
 
     # -- being interrupted -------------------------------------------------------------------------------------
 
@@ -201,6 +209,7 @@ class WorkerProcess:
 
     def _settle_in(self, supervisor: int) -> None:
         self._supervisor = supervisor
+        self._pid = os.getpid()
         self._umask = os.umask(0o077)
         os.umask(self._umask)
         os.setsid()
