@@ -141,6 +141,7 @@ class Job:
                 self._notes = Notes(self._engine, self._claim, self._board, self._has_to_leave)
             return self._notes
 
-    def told(self) -> Notes | None:
-        """What this run has told of itself, for the runner; None if nothing."""
-        return self._notes
+
+def told_by(job: Job) -> Notes | None:
+    """What the run has told of itself, for the runner; None if nothing."""
+    return job._notes  # noqa: SLF001 - no business of a handler's

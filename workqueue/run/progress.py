@@ -51,11 +51,11 @@ class Progress:
         rate = self._rate(now, came)
         bar = "█" * int((came / (ended + left) if ended + left else 1.0) * WIDTH)
         text = f"{bar:░<{WIDTH}} {counts.get('done', 0)} done, {failed} failed, {left} left"
-        told = sorted(share for share in shares if share)[-MOST_SHARES:]
-        if told:
-            text += f" ({', '.join(f'{100 * share:.0f} %' for share in reversed(told))})"
         if rate > 0:
             text += f", {rate:.3g}/s, {spoken((ended + left - came) / rate)} to go"
+        told = sorted((share for share in shares if share), reverse=True)[:MOST_SHARES]
+        if told:
+            text += f"; running: {', '.join(f'{100 * share:.0f} %' for share in told)}"
         self._draw(text)
 
     def _count(self, now: float, ended: int) -> None:

@@ -21,7 +21,7 @@ from workqueue.jobs.content import Damaged, encode_json
 from workqueue.jobs.durations import seconds
 from workqueue.run import board as b
 from workqueue.run.events import EVENTS, LOGGER, emit, encodable
-from workqueue.run.job import Job
+from workqueue.run.job import Job, told_by
 from workqueue.run.program import ProgramFailed
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def attempt(
         return Never({"kind": "expired", "message": "expired before it was run"})
     job = Job(engine, claim, board, has_to_leave)
     verdict = _attempt(engine, claim, call, job)
-    notes = job.told()
+    notes = told_by(job)
     if notes is None:
         return verdict
     if isinstance(verdict, Done):
@@ -147,7 +147,7 @@ def _attempt(engine: DirectoryEngine, claim: Claim, call: Callable[[Job], Any], 
 
 def has_left(job: Job) -> bool:
     """Whether a save has told the handler to leave."""
-    notes = job.told()
+    notes = told_by(job)
     return notes is not None and notes.has_left
 
 
