@@ -297,6 +297,23 @@ def test_a_handler_that_saves_nothing_may_finish_as_ever(fsq: Fsq) -> None:
     assert (running.summary["done"], running.summary["released"]) == (1, 0)
 
 
+def test_a_worker_that_has_left_a_job_begins_no_other(fsq: Fsq) -> None:
+    """Not even one that it was dealt together with that job, as quick ones are."""
+    producer = Producer(fsq.root)
+    for word in ("quick",) * 60 + ("long",) + ("late",) * 40:
+        producer.submit(word, durable=False)
+
+    def handle(job: Job) -> None:
+        if job.payload == "long":
+            save_for_ever(fsq, job)
+        elif job.payload == "late":
+            fsq.diary.note("late", job)
+
+    assert stopped_at_work(fsq, handle).summary["released"] == 1
+    assert fsq.diary.count("late") == 0
+    assert fsq.ls() == {"new": 41}
+
+
 def test_what_is_ended_by_force_goes_on_from_its_last_save(fsq: Fsq) -> None:
     ref = Producer(fsq.root).submit(0)
 
