@@ -237,7 +237,7 @@ def test_show_copes_with_records_that_are_damaged(fsq: Fsq) -> None:
             file.write(b"\xff\x1b[31m")
     result = fsq("-r", fsq.root, "show", ref.id)
     assert result.status == 0
-    assert f"checkpoint damaged  {directory}/checkpoint: no checkpoint: " in result.out
+    assert f"checkpoint_damage  {directory}/checkpoint: no checkpoint: " in result.out
     os.unlink(f"{directory}/checkpoint")
     os.mkfifo(f"{directory}/checkpoint")
     assert "not a regular file" in fsq("-r", fsq.root, "show", ref.id).out

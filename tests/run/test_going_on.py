@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import signal
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from support.processes import descendants, is_alive, until
-from workqueue import Job, Producer, Retry, Stopped
+from support.savers import given_back, goes_on, save_for_ever, stopped_at_work
+from workqueue import Job, Producer
 from workqueue.engine import marks
 from workqueue.engine.directory import DirectoryEngine
 from workqueue.engine.protocol import Claim
@@ -44,35 +42,6 @@ def count_up(fsq: Fsq, job: Job) -> None:
 
 def runs_begun(fsq: Fsq) -> int:
     return sum(line.word.startswith("from") for line in fsq.diary.lines())
-
-
-def save_for_ever(fsq: Fsq, job: Job, save: Callable[[int], object] | None = None) -> None:
-    """Save rows until a save does not return; a later run is content with what it finds."""
-    if job.checkpoint is not None:
-        fsq.diary.note(f"found:{job.checkpoint}", job)
-        return
-    for row in range(1, 1_000_000):
-        (save or job.save)(row)
-        fsq.diary.note("saved", job)
-        time.sleep(0.001)
-
-
-def given_back(fsq: Fsq, job_id: str) -> int:
-    """The job is ready, its attempt was not charged, no error is recorded; its cursor."""
-    assert fsq.names("new") == [f"5-{job_id}-00"]
-    assert fsq.errors(job_id) == []
-    found = DirectoryEngine(Root(fsq.root)).checkpoint(job_id).checkpoint
-    assert found is not None
-    return int(found.value())
-
-
-def goes_on(fsq: Fsq, handler: Callable[[Job], Any], cursor: int) -> None:
-    """The next worker begins at the cursor, with the first attempt; and nothing stays when it is done."""
-    assert fsq.drain(handler).summary["done"] == 1
-    [line] = [line for line in fsq.diary.lines() if line.word.startswith("found")]
-    assert (line.word, line.attempt) == (f"found:{cursor}", 1)
-    assert fsq.ls() == {}
-    assert os.listdir(f"{fsq.root}/.fsq/jobs") == []
 
 
 # -- after kill -9 ---------------------------------------------------------------------------------------------
@@ -145,6 +114,31 @@ def test_a_worker_that_is_told_to_end_by_hand_leaves_its_job_to_another(fsq: Fsq
     assert len({line.pid for line in fsq.diary.lines()}) == 2
 
 
+def tells_itself(fsq: Fsq, job: Job) -> None:
+    fsq.diary.note("ran", job)
+    os.kill(os.getpid(), signal.SIGTERM)
+    for row in range(job.checkpoint or 0, 5):
+        job.save(row + 1)
+
+
+def tells_itself_and_stays_where_it_is(fsq: Fsq, job: Job) -> None:
+    fsq.diary.note("ran", job)
+    os.killpg(0, signal.SIGTERM)
+    for _ in range(5):
+        job.save("here")
+
+
+@pytest.mark.parametrize(("handle", "runs"), [(tells_itself, 6), (tells_itself_and_stays_where_it_is, 2)])
+def test_a_handler_that_ends_its_own_worker_comes_to_an_end(
+    fsq: Fsq, handle: Callable[[Fsq, Job], None], runs: int
+) -> None:
+    """As one does that ends its process group to be rid of its children: its job leaves only where it has come on."""
+    Producer(fsq.root).submit(0, max_attempts=1)
+    running = fsq.drain(lambda job: handle(fsq, job))
+    assert (running.summary["done"], running.summary["failed"]) == (1, 0)
+    assert fsq.diary.count("ran") == runs
+
+
 def test_a_worker_whose_supervisor_was_killed_leaves_its_job_to_the_next(fsq: Fsq) -> None:
     """Also one that does not hear the signal with which the kernel tells it."""
     ref = Producer(fsq.root).submit(0, max_attempts=1)
@@ -159,123 +153,6 @@ def test_a_worker_whose_supervisor_was_killed_leaves_its_job_to_the_next(fsq: Fs
     running.kill()
     until(lambda: not is_alive(worker), "the orphan has left")
     goes_on(fsq, handle, given_back(fsq, ref.id))
-
-
-def test_what_a_handler_catches_is_not_the_stop_and_its_clean_up_is_run(fsq: Fsq) -> None:
-    ref = Producer(fsq.root).submit(0)
-
-    def handle(job: Job) -> None:
-        try:
-            save_for_ever(fsq, job)
-        except Exception:
-            fsq.diary.note("swallowed", job)
-        finally:
-            fsq.diary.note("cleaned", job)
-
-    running = stopped_at_work(fsq, handle)
-    assert running.summary["released"] == 1
-    assert (fsq.diary.count("swallowed"), fsq.diary.count("cleaned")) == (0, 1)
-    goes_on(fsq, handle, given_back(fsq, ref.id))
-
-
-def stopped_at_work(fsq: Fsq, handler: Callable[[Job], Any]) -> Working:
-    """A supervisor that was told to stop while its handler was saving, and has ended."""
-    running = fsq.work(handler, grace="1h")
-    until(lambda: fsq.diary.count("saved") > 3, "the job is under way")
-    running.signal(signal.SIGTERM)
-    assert running.wait() == 0
-    return running
-
-
-def in_a_thread(fsq: Fsq, job: Job) -> None:
-    """The pool hands on what was raised."""
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(save_for_ever, fsq, job).result()
-
-
-def in_a_thread_that_is_only_joined(fsq: Fsq, job: Job) -> None:
-    """Its end looks like success, and is none."""
-    threading.excepthook = lambda _: None
-    thread = threading.Thread(target=save_for_ever, args=(fsq, job))
-    thread.start()
-    thread.join()
-
-
-def swallowing(fsq: Fsq, job: Job) -> str:
-    with contextlib.suppress(BaseException):
-        save_for_ever(fsq, job)
-    return "as if all were done"
-
-
-@pytest.mark.parametrize(
-    "handle", [in_a_thread, in_a_thread_that_is_only_joined, swallowing], ids=lambda it: it.__name__
-)
-def test_however_a_handler_takes_it_the_job_is_given_back_and_goes_on(
-    fsq: Fsq, handle: Callable[[Fsq, Job], Any]
-) -> None:
-    ref = Producer(fsq.root).submit(0)
-    running = stopped_at_work(fsq, lambda job: handle(fsq, job))
-    assert (running.summary["released"], running.summary["done"]) == (1, 0)
-    goes_on(fsq, lambda job: handle(fsq, job), given_back(fsq, ref.id))
-
-
-async def awaited(fsq: Fsq, job: Job) -> None:
-    save_for_ever(fsq, job)
-
-
-async def awaited_in_a_thread(fsq: Fsq, job: Job) -> None:
-    """As one saves without holding up the event loop."""
-    if job.checkpoint is not None:
-        fsq.diary.note(f"found:{job.checkpoint}", job)
-        return
-    for row in range(1, 1_000_000):
-        await asyncio.to_thread(job.save, row)
-        fsq.diary.note("saved", job)
-
-
-async def in_a_group(fsq: Fsq, job: Job) -> None:
-    """The others are cancelled, and the group raises a group."""
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(awaited_in_a_thread(fsq, job))
-        if job.checkpoint is None:
-            tasks.create_task(asyncio.sleep(600))
-
-
-@pytest.mark.parametrize("coroutine", [awaited, awaited_in_a_thread, in_a_group], ids=lambda it: it.__name__)
-def test_a_coroutine_leaves_at_a_save_too(fsq: Fsq, coroutine: Callable[[Fsq, Job], Any]) -> None:
-    ref = Producer(fsq.root).submit(0)
-
-    async def handle(job: Job) -> None:
-        await coroutine(fsq, job)
-
-    assert stopped_at_work(fsq, handle).summary["released"] == 1
-    goes_on(fsq, handle, given_back(fsq, ref.id))
-
-
-def test_what_a_handler_raises_when_it_was_told_to_leave_is_heeded(fsq: Fsq) -> None:
-    ref = Producer(fsq.root).submit(0)
-
-    def handle(job: Job) -> None:
-        try:
-            save_for_ever(fsq, job)
-        except Stopped:
-            raise Retry("1h", "by my own will") from None
-
-    running = stopped_at_work(fsq, handle)
-    assert (running.summary["released"], running.summary["retried"]) == (0, 1)
-    assert fsq.errors(ref.id)[0]["message"] == "by my own will"
-
-
-def test_a_handler_that_raises_it_without_having_been_told_has_failed(fsq: Fsq) -> None:
-    """Else it would be run for ever, uncharged."""
-    ref = Producer(fsq.root).submit(0, max_attempts=1)
-
-    def handle(job: Job) -> None:
-        job.save(1)
-        raise Stopped("I want to go home")
-
-    assert fsq.drain(handle).summary["failed"] == 1
-    assert fsq.errors(ref.id)[0]["type"] == "Stopped"
 
 
 def test_a_handler_that_saves_nothing_may_finish_as_ever(fsq: Fsq) -> None:
@@ -386,7 +263,7 @@ def test_a_cancelled_job_that_leaves_is_gone(root: str) -> None:
     marks.mark(engine.root, job_id)
     board = b.Board()
     try:
-        verdict = verdicts.attempt(engine, claim, lambda job: job.save(1), board, lambda: True)
+        verdict = verdicts.attempt(engine, claim, lambda job: job.save(1), board, lambda **_: True)
         assert verdict == verdicts.Left()
         verdicts.settle(engine, claim, verdict, board)
         assert (board.counts()["cancelled"], board.counts()["released"]) == (1, 0)

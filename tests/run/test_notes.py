@@ -1,4 +1,4 @@
-"""What a run tells of itself: kept with its checkpoint, or in memory and shown once a second; and read by whom it is for."""
+"""Progress and counts: in memory, shown once a second, of the present run, and of each row once."""
 
 from __future__ import annotations
 
@@ -14,196 +14,17 @@ import pytest
 
 from engine.disks import FullRecordingFs
 from support.disks import UnsyncedFs
-from workqueue import Job, Producer
-from workqueue.engine.directory import DirectoryEngine
-from workqueue.engine.protocol import Claim
-from workqueue.engine.root import Root
-from workqueue.errors import BadInput, BadPayload, StoreError, WrongState, of_path
+from support.runs import Runs, runs
+from workqueue import Job
+from workqueue.errors import BadInput, of_path
 from workqueue.jobs.states import State
 from workqueue.run.board import Board
 from workqueue.run.job import told_by
 
 if TYPE_CHECKING:
     from support.clocks import FakeClock
-    from workqueue.jobs.progress import Progress
 
-
-class Runs:
-    """The runs of one job, one after the other."""
-
-    def __init__(self, root: str, clock: FakeClock, fs: UnsyncedFs) -> None:
-        self.clock = clock
-        self.engine = DirectoryEngine(Root(root, fs=fs, clock=clock))
-        self.id = Producer(root, clock=clock).submit(0).id
-
-    def begin(self) -> Job:
-        """Claim the job: the run before is over."""
-        (name,) = os.listdir(self.engine.root.space("default", "new"))
-        claim = self.engine.take("default", name, 1)
-        assert isinstance(claim, Claim)
-        self.claim = claim
-        return Job(self.engine, claim)
-
-    def die(self) -> Job:
-        """The worker dies, and another one begins."""
-        self.engine.release(self.claim)
-        return self.begin()
-
-    @property
-    def shown(self) -> Progress:
-        """What there is to be seen."""
-        found = self.engine.progress(self.id)
-        assert found is not None
-        return found
-
-    @property
-    def files(self) -> list[str]:
-        """The job's records."""
-        path = self.engine.root.dot("jobs", self.id)
-        return sorted(os.listdir(path)) if os.path.isdir(path) else []
-
-
-@pytest.fixture
-def fs() -> UnsyncedFs:
-    return UnsyncedFs()
-
-
-@pytest.fixture
-def runs(root: str, clock: FakeClock, fs: UnsyncedFs) -> Runs:
-    return Runs(root, clock, fs)
-
-
-# -- checkpoints -----------------------------------------------------------------------------------------------
-
-
-def test_the_next_run_reads_what_was_saved_last(runs: Runs) -> None:
-    job = runs.begin()
-    assert job.checkpoint is None
-    job.save({"row": 1})
-    job.save({"row": 2}, durable=False)
-    assert job.checkpoint == {"row": 2}
-    job = runs.die()
-    assert job.checkpoint == {"row": 2}
-    job.save(["a", (3,)])
-    assert job.checkpoint == runs.die().checkpoint == ["a", [3]]
-
-
-@pytest.mark.parametrize("cursor", [0, "", False, [], {}, 1.5, "ü", {"deep": [[[{"a": None}]]]}])
-def test_any_json_value_is_a_cursor(runs: Runs, cursor: object) -> None:
-    runs.begin().save(cursor)
-    found = runs.die().checkpoint
-    assert (found, type(found)) == (cursor, type(cursor))
-
-
-def test_none_is_no_cursor_and_means_from_the_start(runs: Runs) -> None:
-    job = runs.begin()
-    job.save(5)
-    job.save(None)
-    assert runs.die().checkpoint is None
-
-
-def test_what_a_handler_does_to_a_cursor_changes_nothing_that_was_saved(runs: Runs) -> None:
-    job = runs.begin()
-    cursor = [1]
-    job.save(cursor)
-    cursor.append(2)
-    job.checkpoint.append(3)
-    assert job.checkpoint == [1]
-
-
-@pytest.mark.parametrize("cursor", [object(), {1: 2}, {1, 2}, float("nan"), b"bytes", "\ud800"])
-def test_what_would_come_back_otherwise_is_refused_as_a_result_would_be(runs: Runs, cursor: object) -> None:
-    job = runs.begin()
-    job.save(1)
-    with pytest.raises(BadPayload, match=r"^checkpoint"):
-        job.save(cursor)
-    assert job.checkpoint == runs.die().checkpoint == 1
-
-
-def test_a_save_that_the_disk_refused_is_not_what_the_job_has(root: str, clock: FakeClock) -> None:
-    class FullFs(UnsyncedFs):
-        is_full = False
-
-        def write(self, fd: int, data: bytes) -> None:
-            if self.is_full:
-                raise of_path(errno.ENOSPC, "disk")
-            super().write(fd, data)
-
-    fs = FullFs()
-    runs = Runs(root, clock, fs)
-    job = runs.begin()
-    job.save(1)
-    fs.is_full = True
-    for durable in (True, False):
-        with pytest.raises(StoreError, match=f"cannot save the checkpoint of job {runs.id}: No space left on device"):
-            job.save(2, durable=durable)
-    assert job.checkpoint == 1
-    fs.is_full = False
-    assert runs.die().checkpoint == 1
-
-
-def test_a_save_after_one_that_failed_halfway_is_the_newer(root: str, clock: FakeClock) -> None:
-    """The failed one may be on the disk, whole."""
-
-    class UnsureFs(UnsyncedFs):
-        def sync_dir(self, path: str) -> None:
-            raise of_path(errno.EIO, path)
-
-    runs = Runs(root, clock, UnsyncedFs())
-    job = runs.begin()
-    runs.engine.root.fs = UnsureFs()
-    with pytest.raises(StoreError):
-        job.save(1)
-    job.save(2, durable=False)
-    runs.engine.root.fs = UnsyncedFs()
-    assert runs.die().checkpoint == 2
-
-
-def test_what_a_first_attempt_saved_is_found_and_goes_though_a_power_cut_has_undone_its_claim(runs: Runs) -> None:
-    """No number in the name tells that there is a checkpoint."""
-    runs.begin().save(1)
-    os.rename(runs.claim.path, runs.engine.root.space("default", "new") + f"/5-{runs.id}-0")
-    job = runs.begin()
-    assert (job.attempt, job.checkpoint) == (1, 1)
-    runs.engine.finish(runs.claim)
-    assert not os.listdir(runs.engine.root.dot("jobs"))
-
-
-def test_a_run_that_begins_anew_all_the_same_has_the_last_word(runs: Runs) -> None:
-    """Its saves are newer, though it never looked at those before."""
-    runs.begin().save(500)
-    runs.die().save(3, durable=False)
-    assert runs.die().checkpoint == 3
-
-
-def test_a_checkpoint_that_is_damaged_is_told_and_left_out(runs: Runs, caplog: pytest.LogCaptureFixture) -> None:
-    runs.begin().save(1)
-    path = runs.engine.root.dot("jobs", runs.id, "checkpoint")
-    with open(path, "r+b") as file:
-        file.write(b"?")
-    job = runs.die()
-    assert job.checkpoint is None
-    [record] = caplog.records
-    assert path in record.__dict__["fields"]["text"]
-    job.save(2)
-    assert runs.die().checkpoint == 2
-
-
-def test_a_thread_that_a_run_has_left_behind_saves_and_shows_nothing_more(runs: Runs) -> None:
-    job = runs.begin()
-    job.save(1)
-    notes = told_by(job)
-    assert notes is not None
-    notes.end(stays=False)
-    with pytest.raises(WrongState, match="its run has ended"):
-        job.save(2)
-    runs.clock.advance(10)
-    job.progress(1)
-    job.count(read=1)
-    assert runs.files == ["checkpoint"]
-
-
-# -- progress --------------------------------------------------------------------------------------------------
+__all__ = ["runs"]
 
 
 def test_progress_is_in_memory_and_on_the_disk_once_a_second_at_most(root: str, clock: FakeClock) -> None:
@@ -313,9 +134,6 @@ def test_the_board_has_the_share_that_is_done(runs: Runs) -> None:
         assert running.share == 0.0, "the next run begins at nothing"
     finally:
         board.close()
-
-
-# -- numbers ---------------------------------------------------------------------------------------------------
 
 
 class Index:

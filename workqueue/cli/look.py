@@ -188,7 +188,7 @@ def told(engine: DirectoryEngine, found: Located, *, as_json: bool) -> dict[str,
         cursor = saved.value() if len(saved.cursor) <= PREVIEW else f"({shown_size(len(saved.cursor))})"
         facts["checkpoint"] = {"cursor": cursor, "attempt": saved.attempt, "at": iso(saved.at)}
     if damage:
-        facts["checkpoint damaged"] = ", ".join(damage)
+        facts["checkpoint_damage"] = ", ".join(damage)
     return facts
 
 

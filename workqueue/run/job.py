@@ -10,12 +10,12 @@ from workqueue.jobs.ids import milliseconds, moment
 from workqueue.run.notes import Notes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
     from workqueue.engine.directory import DirectoryEngine
     from workqueue.engine.protocol import Claim
     from workqueue.run.board import Board
+    from workqueue.run.notes import HasToLeave
 
 UNREAD: Any = object()
 OPENING = threading.Lock()
@@ -34,7 +34,7 @@ class Job:
         engine: DirectoryEngine,
         claim: Claim,
         board: Board | None = None,
-        has_to_leave: Callable[[], bool] | None = None,
+        has_to_leave: HasToLeave | None = None,
     ) -> None:
         self._engine = engine
         self._claim = claim

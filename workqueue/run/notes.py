@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import operator
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -24,8 +24,6 @@ from workqueue.jobs.progress import LONGEST_UNIT, Progress, run_of
 from workqueue.run.events import emit, encodable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from workqueue.engine.directory import DirectoryEngine
     from workqueue.engine.protocol import Claim
     from workqueue.run.board import Board
@@ -35,11 +33,17 @@ PERIOD = 1.0
 MOST_COUNTS = 100
 
 
+class HasToLeave(Protocol):
+    """Tells whether a run is to end at its save; `has_come_on`: whether it has saved another cursor than it found."""
+
+    def __call__(self, *, has_come_on: bool) -> bool: ...
+
+
 class Notes:
     """What one run tells."""
 
     def __init__(
-        self, engine: DirectoryEngine, claim: Claim, board: Board | None, has_to_leave: Callable[[], bool] | None
+        self, engine: DirectoryEngine, claim: Claim, board: Board | None, has_to_leave: HasToLeave | None
     ) -> None:
         self._engine, self._claim = engine, claim
         self._board, self._has_to_leave = board, has_to_leave
@@ -58,6 +62,8 @@ class Notes:
         self._newest: Checkpoint | None = None
         self._is_read = self._is_own = False
         self._number = 0
+        self._first: bytes | None = None
+        """The cursor with which the run began."""
         self._lock = threading.RLock()
         self._saving = threading.RLock()
 
@@ -89,7 +95,7 @@ class Notes:
             checkpoint = Checkpoint(self._number, self._claim.name.attempt, at, msgspec.Raw(data), counts)
             self._engine.save(self._claim, checkpoint, durable=durable)
             self._newest, self._is_own = checkpoint, True
-        if self._has_to_leave is not None and self._has_to_leave():
+        if self._has_to_leave is not None and self._has_to_leave(has_come_on=data != self._first):
             self.has_left = True
             raise Stopped("the worker is to stop; the job is given back, and goes on from this checkpoint")
 
@@ -101,7 +107,8 @@ class Notes:
             # A power cut can bring back a first attempt and keep what it saved: nothing else would tell of it.
             self._claim.has_records |= found.checkpoint is not None
             self._newest, self._is_read = found.checkpoint, True
-            self._number = found.checkpoint.number if found.checkpoint else 0
+            if found.checkpoint is not None:
+                self._number, self._first = found.checkpoint.number, bytes(found.checkpoint.cursor)
         return self._newest
 
     # -- progress and counts -----------------------------------------------------------------------------------

@@ -58,6 +58,8 @@ class WorkerProcess:
         self._board = board
         self._jobs_left = max_jobs
         self._stopping = False
+        self._is_told = False
+        """Whether the supervisor has said so, or is dead."""
         self._in_handler = False
 
     def run(self, supervisor: int) -> NoReturn:
@@ -165,13 +167,16 @@ class WorkerProcess:
             if os.getpid() != pid:
                 os._exit(0)  # a child that the handler forked and let return: the job is its parent's
 
-    def _has_to_leave(self) -> bool:
-        """Whether the run is to end at this save. Asked then, because a stop comes without a signal."""
+    def _has_to_leave(self, *, has_come_on: bool) -> bool:
+        """Whether the run is to end at this save. Asked then, because a stop comes without a signal.
+
+        A mere SIGTERM ends only a run that has come on: a handler that sends it to itself would return for ever.
+        """
         if os.getpid() != self._pid:
             return False  # a child that the handler forked: its parent is no supervisor
         if os.getppid() != self._supervisor or wire.says_stop(self._link):
-            self._stopping = True
-        return self._stopping
+            self._stopping = self._is_told = True
+        return self._is_told or (self._stopping and has_come_on)
 
     # -- being interrupted -------------------------------------------------------------------------------------
 
@@ -189,6 +194,7 @@ class WorkerProcess:
                     self._interrupt(Interrupted(reason))
                 return
             if packet.kind == "S":
+                self._is_told = not packet.words
                 break
         self._stopping = True
         if not self._in_handler:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from workqueue.engine.directory import DirectoryEngine
     from workqueue.engine.protocol import Claim
     from workqueue.run.board import Board
+    from workqueue.run.notes import HasToLeave
 
 OURS = f"{os.sep}workqueue{os.sep}run{os.sep}"
 """What the path of a frame of ours has in it."""
@@ -117,7 +118,7 @@ def attempt(
     claim: Claim,
     call: Callable[[Job], Any],
     board: Board,
-    has_to_leave: Callable[[], bool] | None = None,
+    has_to_leave: HasToLeave | None = None,
 ) -> Verdict:
     """Run a claimed job; whatever comes of it is a verdict. Only here is every exception caught."""
     expires = claim.options.expires
