@@ -1,14 +1,14 @@
 """The directory engine: every verb is one rename, link or unlink in a root.
 
 This module only gathers the verbs under the protocol's names; each one's duty, and the reason for its order of steps,
-stands in the module that does it.
+stands in the module that does it. What a producer has no use for is imported where it is used: a submit starts often.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from workqueue.engine import batches, checkpoints, claims, lookup, operate, records, settle, submit
+from workqueue.engine import batches, claims, lookup, operate, records, settle, submit
 from workqueue.engine.limits import Limits
 from workqueue.errors import BadPayload
 from workqueue.jobs.durations import shown_size
@@ -132,6 +132,8 @@ class DirectoryEngine:
 
     def save(self, claim: Claim, checkpoint: Checkpoint, *, durable: bool) -> None:
         """Keep from where the job's next run goes on."""
+        from workqueue.engine import checkpoints
+
         checkpoints.save(self.root, claim, checkpoint, durable=durable)
 
     def put_progress(self, claim: Claim, data: bytes) -> None:
@@ -166,6 +168,8 @@ class DirectoryEngine:
 
     def checkpoint(self, job_id: str) -> Found:
         """From where a job's next run goes on."""
+        from workqueue.engine import checkpoints
+
         return checkpoints.load(self.root, job_id)
 
     def progress(self, job_id: str) -> Progress | None:

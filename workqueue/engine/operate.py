@@ -7,7 +7,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from workqueue.engine import checkpoints, claims, keys, lookup, marks, records
+from workqueue.engine import claims, keys, lookup, marks, records
 from workqueue.errors import WrongState, told
 from workqueue.jobs import names
 from workqueue.jobs.content import PLAIN, Damaged, Options
@@ -34,6 +34,8 @@ def retry(root: Root, found: Located, *, from_start: bool = False) -> bool:
     """
     allowed("retry", found)
     if from_start:
+        from workqueue.engine import checkpoints
+
         checkpoints.forget(root, found.name.id)
     name = named(root, found)
     if found.state is not State.LATER:

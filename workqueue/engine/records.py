@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from workqueue.jobs.content import PLAIN, Damaged, Options, decode_options
-from workqueue.jobs.progress import decode as decode_progress
 
 if TYPE_CHECKING:
     from workqueue.engine.protocol import Claim
@@ -103,8 +102,10 @@ def put_progress(root: Root, claim: Claim, data: bytes) -> None:
 
 def progress(root: Root, job_id: str) -> Progress | None:
     """What a run told last; None where there is nothing that can be read."""
+    from workqueue.jobs.progress import decode
+
     try:
-        return decode_progress(root.fs.read(f"{directory(root, job_id)}/progress"))
+        return decode(root.fs.read(f"{directory(root, job_id)}/progress"))
     except OSError:
         return None
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+import workqueue.engine.checkpoints  # noqa: F401 - now, and not by a worker whose package was upgraded meanwhile
 from workqueue.errors import BadInput, Stopped, WrongState
 from workqueue.jobs.checkpoint import Checkpoint
 from workqueue.jobs.content import encode_json
