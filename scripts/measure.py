@@ -1,4 +1,4 @@
-"""Measure wake-up latency (idle, and while other workers claim), idle CPU, and recovery after kill -9."""
+"""Measure wake-ups (idle, and while other workers claim), idle CPU, recovery after kill -9, and what a run tells."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ import signal
 import sys
 import tempfile
 import time
+import timeit
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from workqueue import Job, Producer, Worker
+from workqueue.engine.directory import DirectoryEngine
+from workqueue.engine.protocol import Claim
+from workqueue.engine.root import Root
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -118,6 +122,32 @@ def recovery(directory: str, producer: Producer, count: int) -> dict[str, float]
     return {"p50_ms": round(times[count // 2], 1), "max_ms": round(times[-1], 1)}
 
 
+def empty(*_: object, **__: object) -> None:
+    """What a call costs that does nothing."""
+
+
+def spent(call: object, arguments: str, number: int) -> float:
+    """Nanoseconds for a call, the best of several rounds."""
+    rounds = timeit.repeat(f"call({arguments})", globals={"call": call}, number=number, repeat=7)
+    return min(rounds) / number * 1e9
+
+
+def telling(producer: Producer) -> dict[str, float]:
+    """What a handler pays: nanoseconds, and times an empty call, for a row told; microseconds for a save."""
+    engine = DirectoryEngine(Root(producer.root))
+    claim = engine.take("default", f"5-{producer.submit(0).id}-0", 63)
+    assert isinstance(claim, Claim)
+    job = Job(engine, claim)
+    found = {}
+    for name, call, row in (("progress", job.progress, "1, 2, 'rows'"), ("count", job.count, "read=1")):
+        found[f"{name}_ns"] = spent(call, row, 50_000)
+        found[f"{name}_empty_calls"] = found[f"{name}_ns"] / spent(empty, row, 50_000)
+    found["save_us"] = spent(job.save, "5000", 100) / 1000
+    found["save_volatile_us"] = spent(job.save, "5000, durable=False", 100) / 1000
+    engine.finish(claim)
+    return {name: round(value, 1) for name, value in found.items()}
+
+
 def main() -> int:
     """Measure, and print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -129,6 +159,7 @@ def main() -> int:
     producer = Producer(f"{directory}/root", create=True)
     found: dict[str, object] = {}
     try:
+        found["a handler tells"] = telling(producer)
         with workers(producer.root, 4) as pid:
             found["wake-up, idle"] = wakeups(directory, producer, given.count, "idle", crowd=False)
             found["wake-up, while others claim"] = wakeups(directory, producer, given.count, "crowd", crowd=True)

@@ -169,3 +169,23 @@ def test_the_clock_goes_only_when_it_is_told_to() -> None:
     clock.sleep(2.5)
     clock.step(-500)
     assert (clock.now(), clock.now_ms(), clock.monotonic()) == (502.5, 502_500, 1002.5)
+
+
+def test_a_job_goes_on_from_what_it_saved(root: str, producer: Producer) -> None:
+    """An attempt that failed, as one whose worker died; progress and counts can be told, and wait for no clock."""
+    producer.submit(0)
+    rows: list[int] = []
+
+    def handle(job: Job) -> None:
+        for row in range(job.checkpoint or 0, 10):
+            if (row, job.attempt) in {(3, 1), (7, 2)}:
+                raise ConnectionError
+            rows.append(row)
+            job.count(read=1)
+            job.progress(row + 1, 10, "rows")
+            job.save(row + 1)
+
+    counts = drain(root, handle)
+    assert (counts["done"], counts["retried"], counts["released"]) == (1, 2, 0)
+    assert rows == [*range(10)]
+    assert os.listdir(f"{root}/.fsq/jobs") == []

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from workqueue.errors import FsqError, Reject, Retry, Snooze, TimedOut
+from workqueue.errors import FsqError, Reject, Retry, Snooze, Stopped, TimedOut
 from workqueue.jobs.states import State
 from workqueue.producer import JobRef, Producer
 from workqueue.store.filestore import FileStore
@@ -32,6 +32,7 @@ __all__ = [
     "Retry",
     "Snooze",
     "State",
+    "Stopped",
     "TimedOut",
     "Worker",
     "__version__",

@@ -171,7 +171,7 @@ class Snooze(Exception):
 
 
 class Interrupted(BaseException):
-    """Raised inside a handler whose run is over: its time is up, or the job was cancelled.
+    """Raised inside a handler whose run is over: its time is up, the job was cancelled, or its worker is to stop.
 
     A BaseException, so that ``except Exception`` in the handler lets it pass.
     """
@@ -179,3 +179,10 @@ class Interrupted(BaseException):
 
 class TimedOut(Interrupted):
     """The run's time limit is up."""
+
+
+class Stopped(Interrupted):
+    """Raised by ``job.save()`` when the worker is to stop: the cursor is saved, and the next worker goes on from it.
+
+    Let it pass: the job is given back, and the attempt is not charged.
+    """

@@ -124,6 +124,6 @@ def _run(engine: DirectoryEngine, queue: str, hint: str, slot: int, board: Board
     if not isinstance(taken, Claim):
         return
     board.start(queue, taken.id, None)
-    verdict = verdicts.attempt(engine, taken, call)
+    verdict = verdicts.attempt(engine, taken, call, board)
     verdicts.settle(engine, taken, verdict, board)
     board.end()

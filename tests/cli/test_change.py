@@ -71,6 +71,22 @@ def test_retry_starts_the_attempts_anew(fsq: Fsq) -> None:
     assert [error["attempt"] for error in fsq.errors(refs[0].id)] == [1, 1]
 
 
+def test_a_retried_job_goes_on_from_its_checkpoint_or_begins_anew_where_that_is_asked_for(fsq: Fsq) -> None:
+    """What was saved is kept with the failed job, until somebody says that it is worth nothing."""
+    Producer(fsq.root).submit(0, max_attempts=1)
+
+    def handle(job: Job) -> None:
+        fsq.diary.note(f"from:{job.checkpoint}", job)
+        job.save((job.checkpoint or 0) + 100)
+        raise ValueError("always")
+
+    for words in ((), (), ("--from-start",)):
+        fsq.drain(handle)
+        assert fsq("-r", fsq.root, "retry", "--all", "failed", *words) == (0, "", "1 ready again\n")
+    fsq.drain(handle)
+    assert [line.word for line in fsq.diary.lines()] == ["from:None", "from:100", "from:200", "from:None"]
+
+
 def test_retry_of_a_later_job_is_now(fsq: Fsq) -> None:
     """It keeps the attempts that it has had."""
     ref = Producer(fsq.root).submit(0, delay="1h")

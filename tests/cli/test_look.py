@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -106,6 +107,7 @@ def test_ls_as_json_survives_odd_names(fsq: Fsq, jobs: dict[str, JobRef]) -> Non
     for line in lines:
         assert line.keys() == {
             "id", "queue", "state", "priority", "attempt", "submitted", "due", "worker", "label", "path",
+            "progress",
         }  # fmt: skip
 
 
@@ -173,6 +175,72 @@ def test_show_of_what_is_damaged_or_large(fsq: Fsq) -> None:
     assert facts["payload"] == "(97.7 KiB)"
     ref = Producer(fsq.root).submit(b"\xff\0")
     assert "\\xff" in fsq("-r", fsq.root, "show", ref.id).out
+
+
+def test_the_progress_of_a_running_job_is_listed_and_shown(fsq: Fsq) -> None:
+    """How far it has come, what it counted, from where it would go on; of the present run only."""
+    ref = Producer(fsq.root).submit(0, max_attempts=3)
+
+    def handle(job: Job) -> None:
+        for row in range(500):
+            job.progress(row if job.attempt == 1 else 200, 400, "rows")
+            job.count(read=2)
+            time.sleep(0.01)
+            if row == 110 and job.attempt == 1:
+                job.save({"row": 110})
+                raise ConnectionError
+        time.sleep(600)
+
+    with fsq.work(handle, backoff="1ms..1ms", grace="0s") as running:
+        until(lambda: listed(fsq), "progress is listed")
+        first = listed(fsq)
+        assert re.fullmatch(r"\d+/400 rows, \d+ %, [\d.]+/s, .* to go", first)
+        running.hears("retried")
+        until(lambda: listed(fsq).startswith("200/400 rows, 50 %"), "the second run's progress is listed")
+        facts = json.loads(fsq("-r", fsq.root, "show", "--json", ref.id).out)
+        assert (facts["progress"]["done"], facts["progress"]["percent"], facts["progress"]["attempt"]) == (200, 50.0, 2)
+        assert facts["counts"]["read"] % 2 == 0
+        assert (facts["checkpoint"]["cursor"], facts["checkpoint"]["attempt"]) == ({"row": 110}, 1)
+        text = fsq("-r", fsq.root, "show", ref.id).out
+        assert "  progress  200/400 rows, 50 %" in text
+        assert '    counts  {"read":' in text
+        assert '"cursor":{"row":110}' in text
+        [line] = map(json.loads, fsq("-r", fsq.root, "ls", "cur", "--json").out.splitlines())
+        assert line["progress"]["total"] == 400
+
+
+def listed(fsq: Fsq) -> str:
+    """What the last column of ls says of the running job; nothing while there is nothing."""
+    rows = [row.split("\t") for row in fsq("-r", fsq.root, "ls", "cur").out.splitlines()]
+    return rows[0][7] if rows and rows[0][7] != "-" else ""
+
+
+def test_how_far_a_failed_job_came_is_shown_and_no_time_to_go(fsq: Fsq) -> None:
+    ref = Producer(fsq.root).submit(0, max_attempts=1)
+
+    def handle(job: Job) -> None:
+        job.count(read=7)
+        job.progress(3, 9, "files")
+        raise ConnectionError
+
+    fsq.drain(handle)
+    assert "  progress  3/9 files, 33 %\n" in fsq("-r", fsq.root, "show", ref.id).out
+    assert json.loads(fsq("-r", fsq.root, "show", "--json", ref.id).out)["counts"] == {"read": 7}
+
+
+def test_show_copes_with_records_that_are_damaged(fsq: Fsq) -> None:
+    ref = Producer(fsq.root).submit(0)
+    directory = f"{fsq.root}/.fsq/jobs/{ref.id}"
+    os.mkdir(directory)
+    for name in ("checkpoint", "progress"):
+        with open(f"{directory}/{name}", "wb") as file:
+            file.write(b"\xff\x1b[31m")
+    result = fsq("-r", fsq.root, "show", ref.id)
+    assert result.status == 0
+    assert f"checkpoint_damage  {directory}/checkpoint: no checkpoint: " in result.out
+    os.unlink(f"{directory}/checkpoint")
+    os.mkfifo(f"{directory}/checkpoint")
+    assert "not a regular file" in fsq("-r", fsq.root, "show", ref.id).out
 
 
 def test_an_end_that_is_not_unique_is_refused(fsq: Fsq) -> None:

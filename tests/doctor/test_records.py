@@ -36,6 +36,16 @@ def test_options_without_a_trace_of_a_run_are_left_to_who_knows_whether_a_submit
     cured(world, "records", NOTE)
 
 
+@pytest.mark.parametrize("file", ["result", "checkpoint", "checkpoint-volatile", "progress"])
+def test_options_of_a_job_that_has_run_go_with_what_its_run_has_left(world: World, file: str) -> None:
+    records.put_options(world.root, ID, b'{"fsq":1}')
+    with open(world.root.dot("jobs", ID, file), "wb"):
+        pass
+    world.clock.advance(2 * DAY)
+    cured(world, "records", NOTE)
+    assert world.dot("jobs") == []
+
+
 @pytest.mark.parametrize("state", ["new", "later", "held", "done", "failed", "corrupt", "cur", "batch"])
 def test_records_of_a_job_that_is_somewhere_stay(world: World, state: str) -> None:
     records.add_error(world.root, ID, {"message": "x"})

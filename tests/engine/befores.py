@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from workqueue.engine import operate, settle
+from workqueue.jobs.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     from engine.worlds import World
@@ -40,6 +43,24 @@ def again(world: World) -> str:
     world.engine.defer(the_claim(world.engine, job_id), 0)
     world.engine.retry(world.find(job_id))
     world.take(f"5-{job_id}-1")
+    return job_id
+
+
+def mark(number: int) -> Checkpoint:
+    """The `number`-th checkpoint of a job; its cursor says so."""
+    return Checkpoint(number, 1, 0, msgspec.Raw(b"%d" % number))
+
+
+def saved(world: World, **options: Any) -> str:
+    """A job whose run has saved a checkpoint, and whose worker is dead."""
+    job_id = running(world, **options)
+    world.engine.save(the_claim(world.engine, job_id), mark(1), durable=True)
+    return job_id
+
+
+def saved_and_failed(world: World) -> str:
+    job_id = saved(world)
+    world.engine.fail(the_claim(world.engine, job_id))
     return job_id
 
 

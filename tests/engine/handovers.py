@@ -79,7 +79,7 @@ class Handover:
         board = Board()
         claim.staged = Staged(engine.root, claim, singles=FEW)
         try:
-            verdict = verdicts.attempt(engine, claim, self.handler)
+            verdict = verdicts.attempt(engine, claim, self.handler, board)
             verdicts.settle(engine, claim, verdict, board)
             return verdict
         finally:

@@ -19,12 +19,15 @@ from engine.befores import (
     in_batch,
     kept,
     keyed,
+    mark,
     marked,
     marked_and_ready,
     moved_into_cur,
     quarantined,
     ready,
     running,
+    saved,
+    saved_and_failed,
     the_claim,
     with_stage,
 )
@@ -83,6 +86,21 @@ def operator(verb: Callable[[DirectoryEngine, Located], object]) -> Act:
 def defer_after_an_error(engine: DirectoryEngine, claim: Claim) -> None:
     engine.add_error(claim, {"message": "x"})
     engine.defer(claim, 60)
+
+
+def save(number: int = 1, *, durable: bool = True) -> Act:
+    """A run saves a checkpoint."""
+    return run(lambda engine, claim: engine.save(claim, mark(number), durable=durable))
+
+
+def after_a_save(end: Callable[[DirectoryEngine, Claim], object]) -> Act:
+    """A run saves a checkpoint, and then ends."""
+
+    def act(engine: DirectoryEngine, claim: Claim) -> None:
+        engine.save(claim, mark(1), durable=True)
+        end(engine, claim)
+
+    return run(act)
 
 
 def claim_out_of_a_batch(engine: DirectoryEngine, _: World, job_id: str) -> None:
@@ -157,6 +175,15 @@ SCENARIOS: dict[str, Scenario] = {
         lambda world: running(world, key="k"),
     ),
     "release": Scenario(run(DirectoryEngine.release), to(CUR, NEW), to(GONE), running),
+    "save": Scenario(save(), to(CUR), to(GONE), running),
+    "save again": Scenario(save(2), to(CUR), to(GONE), saved),
+    "save, volatile": Scenario(save(2, durable=False), to(CUR), to(GONE), saved),
+    "progress": Scenario(run(lambda engine, claim: engine.put_progress(claim, b"{}")), to(CUR), to(GONE), running),
+    "finish after a save": Scenario(after_a_save(DirectoryEngine.finish), to(CUR, GONE), to(GONE), running),
+    "release after a save": Scenario(after_a_save(DirectoryEngine.release), to(CUR, NEW), to(GONE), running),
+    "snooze after a save": Scenario(
+        after_a_save(lambda engine, claim: engine.defer(claim, 60, free=True)), to(CUR, LATER), to(GONE), running
+    ),
     "put back": Scenario(
         run(lambda engine, claim: settle.put_back(engine.root, claim)), to(CUR, NEW), to(GONE), running
     ),
@@ -171,6 +198,10 @@ SCENARIOS: dict[str, Scenario] = {
         running,
     ),
     "recover": Scenario(sweep, to(CUR, NEW), to(GONE), running),
+    "recover after a save": Scenario(sweep, to(CUR, NEW), to(GONE), saved),
+    "give back after a save": Scenario(
+        run(lambda engine, claim: recovery.release(engine.root, claim)), to(CUR, NEW), to(GONE), saved
+    ),
     "recover what a run staged": Scenario(sweep, to(CUR, NEW), to(GONE), with_stage),
     "recover what was moved into cur by hand": Scenario(sweep, to(CUR, NEW), to(GONE), moved_into_cur),
     "recover the last attempt": Scenario(
@@ -179,6 +210,12 @@ SCENARIOS: dict[str, Scenario] = {
     "recover a cancelled job": Scenario(sweep, to(CUR, GONE), to(GONE), marked, ends=True, ordered=True),
     "take a slot over": Scenario(take_over, to(CUR, NEW), to(GONE), with_stage),
     "retry": Scenario(operator(DirectoryEngine.retry), to(FAILED, NEW), to(FAILED, GONE), failed),
+    "retry from the start": Scenario(
+        operator(lambda engine, found: engine.retry(found, from_start=True)),
+        to(FAILED, NEW),
+        to(FAILED, GONE),
+        saved_and_failed,
+    ),
     "retry with key": Scenario(
         operator(DirectoryEngine.retry),
         to(FAILED, NEW),

@@ -21,7 +21,9 @@ LONG = 600.0
 """Seconds until a delayed job is due, and a ban over; for which an outcome is kept."""
 RECORDS = {
     "options.tmp": "options.1.tmp", "result.tmp": "result.1.tmp", "errors": "errors.jsonl", "result": "result",
-    "options": "options",
+    "options": "options", "checkpoint": "checkpoint", "checkpoint.tmp": "checkpoint.1.tmp", "progress": "progress",
+    "checkpoint-volatile": "checkpoint-volatile", "checkpoint-volatile.tmp": "checkpoint-volatile.1.tmp",
+    "progress.tmp": "progress.1.tmp",
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import pytest
 from support.mounts import SmallDisk, disk
 from workqueue import Job, Producer, Reject, Retry
 from workqueue.engine.root import init, make_queue
-from workqueue.errors import BadInput, BadPayload, FsqError, QueueFull
+from workqueue.errors import BadInput, BadPayload, FsqError, QueueFull, WrongState
 from workqueue.store.fs import FS
 from workqueue.testing import FakeClock, drain
 
@@ -414,3 +414,19 @@ def test_outputs_and_children_come_on_a_root_of_a_group(tmp_path: Path) -> None:
     assert os.stat(f"{path}/default/rejected").st_mode & 0o7777 == 0o2770
     [name] = os.listdir(f"{path}/default/rejected")
     assert os.stat(f"{path}/default/rejected/{name}").st_mode & 0o777 == 0o640
+
+
+def test_a_checkpoint_is_not_taken_over_what_would_be_lost(root: str, producer: Producer) -> None:
+    """The next run would go on behind what this one has staged, which goes with it."""
+    producer.submit(0)
+
+    def handle(job: Job) -> None:
+        job.save(1)
+        job.reject("row", "bad")
+        with pytest.raises(WrongState, match="save before anything is staged"):
+            job.save(2)
+        assert job.checkpoint == 1
+
+    counts = drain(root, handle)
+    assert counts["done"] == 1
+    assert os.listdir(f"{root}/.fsq/jobs") == []

@@ -33,13 +33,13 @@ def test_it_counts_down(root: str) -> None:
     clock, stream = FakeClock(), io.StringIO()
     progress = Progress(DirectoryEngine(Root(root, clock=clock)), ("default",), stream)
     summary = Summary()
-    progress.show({}, summary, 0)
-    progress.show({"done": 1}, summary, 1)
+    progress.show({}, summary, [])
+    progress.show({"done": 1}, summary, [0.0])
     clock.advance(0.5)
-    progress.show({"done": 10, "failed": 1}, summary, 2)
+    progress.show({"done": 10, "failed": 1}, summary, [0.0, 0.0])
     clock.advance(0.5)
     summary.failed = 1
-    progress.show({"done": 18, "failed": 1, "cancelled": 1}, summary, 2)
+    progress.show({"done": 18, "failed": 1, "cancelled": 1}, summary, [0.0, 0.0])
     progress.close()
     assert lines(stream) == [
         "0 done, 0 failed, 100 left",
@@ -50,9 +50,37 @@ def test_it_counts_down(root: str) -> None:
     assert lines(stream)[2].startswith("18 done, 2 failed, ")
 
 
+def test_long_jobs_count_in_part(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the line moves, and knows when all will be done, before the first of them has ended."""
+    monkeypatch.setenv("COLUMNS", "100")
+    Producer(root).submit_many(range(4), durable=False)
+    clock, stream = FakeClock(), io.StringIO()
+    progress = Progress(DirectoryEngine(Root(root, clock=clock)), ("default",), stream)
+    for shares in ([0.0, 0.0], [0.1, 0.5], [0.25, 0.75]):
+        progress.show({}, Summary(), shares)
+        clock.advance(1)
+    assert lines(stream) == [
+        "0 done, 0 failed, 4 left",
+        "0 done, 0 failed, 4 left, 0.6/s, 5.67 s to go; running: 50 %, 10 %",
+        "0 done, 0 failed, 4 left, 0.5/s, 6 s to go; running: 75 %, 25 %",
+    ]
+    assert stream.getvalue().count("█") == 0 + 3 + 6
+
+
+def test_a_long_job_that_fails_takes_its_part_back(root: str) -> None:
+    """No rate is better than one below nothing."""
+    Producer(root).submit_many(range(4), durable=False)
+    clock, stream = FakeClock(), io.StringIO()
+    progress = Progress(DirectoryEngine(Root(root, clock=clock)), ("default",), stream)
+    for shares in ([0.9], [0.0]):
+        progress.show({}, Summary(), shares)
+        clock.advance(1)
+    assert lines(stream)[-1] == "0 done, 0 failed, 4 left"
+
+
 def test_an_empty_drain_is_complete(root: str) -> None:
     stream = io.StringIO()
-    Progress(DirectoryEngine(Root(root)), ("default",), stream).show({}, Summary(), 0)
+    Progress(DirectoryEngine(Root(root)), ("default",), stream).show({}, Summary(), [])
     assert stream.getvalue() == "\r\x1b[K████████████████████████ 0 done, 0 failed, 0 left"
 
 
@@ -60,7 +88,7 @@ def test_it_fits_a_narrow_terminal(root: str, monkeypatch: pytest.MonkeyPatch) -
     """A wrapped line could not be drawn over."""
     monkeypatch.setenv("COLUMNS", "20")
     stream = io.StringIO()
-    Progress(DirectoryEngine(Root(root)), ("default",), stream).show({}, Summary(), 0)
+    Progress(DirectoryEngine(Root(root)), ("default",), stream).show({}, Summary(), [])
     assert len(stream.getvalue()) == len("\r\x1b[K") + 19
 
 

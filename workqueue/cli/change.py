@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,11 +33,18 @@ def retry(
     ids: IdsArgument = None,
     every: AllOption = None,
     queues: QueuesOption = None,
+    from_start: Annotated[
+        bool, typer.Option("--from-start", help="Forget what the handler has saved: it begins anew.")
+    ] = False,
     root: RootOption = None,
 ) -> None:
-    """Run jobs now: from failed and corrupt with their attempts anew, from later without more waiting."""
+    """Run jobs now: from failed and corrupt with their attempts anew, from later without more waiting.
+
+    A job whose handler has saved a checkpoint goes on from it.
+    """
     engine = open_engine(context, root)
-    apply("retry", engine.retry, chosen(engine, "retry", ids, every, queues), "ready again")
+    retry_one = partial(engine.retry, from_start=from_start)
+    apply("retry", retry_one, chosen(engine, "retry", ids, every, queues), "ready again")
 
 
 @app.command(epilog="Example:  fsq cancel 01JD8Z7Q4M9X3V2T6B1C0N5KEY")

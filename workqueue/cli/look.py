@@ -20,6 +20,7 @@ from workqueue.producer import JobRef
 if TYPE_CHECKING:
     from workqueue.engine.directory import DirectoryEngine
     from workqueue.engine.protocol import Claim, Located
+    from workqueue.jobs.progress import Progress
 
 ON_A_TERMINAL = 100
 """Jobs that ls shows where a person reads them, unless told otherwise."""
@@ -69,11 +70,11 @@ def list_jobs(
                 if limit and count > limit:
                     continue
                 if as_json:
-                    print_json(described(found))
+                    print_json(described(engine, found))
                 else:
                     rows.append(row(engine, found))
     if not as_json:
-        print_rows(["id", "queue", "state", "try", "age", "due", "label"], rows)
+        print_rows(["id", "queue", "state", "try", "age", "due", "label", "progress"], rows)
     if limit and count > limit:
         say(f"… and {count - limit} more (--limit 0 lists all)")
 
@@ -93,12 +94,21 @@ def row(engine: DirectoryEngine, found: Located) -> list[object]:
     name, now = found.name, engine.root.clock.now_ms()
     age = spoken((now - milliseconds(name.id)) / 1000) if name.id else None
     due = spoken(max(0, name.due - now) / 1000) if name.due is not None else None
-    return [name.id, found.queue, found.state.value, name.attempt, age, due, name.label]
+    progress = progress_of(engine, found) if found.state is State.CUR else None
+    told = progress.text(now, running=True) if progress else None
+    return [name.id, found.queue, found.state.value, name.attempt, age, due, name.label, told]
 
 
-def described(found: Located) -> dict[str, Any]:
+def progress_of(engine: DirectoryEngine, found: Located) -> Progress | None:
+    """What the present run of a job, or else its last attempt, has told; never what an earlier one had."""
+    progress = engine.progress(found.name.id) if found.name.id else None
+    return progress if progress and progress.is_of(found.name, found.state) else None
+
+
+def described(engine: DirectoryEngine, found: Located) -> dict[str, Any]:
     """A job as JSON."""
     name = found.name
+    progress = progress_of(engine, found) if found.state is State.CUR else None
     return {
         "id": name.id or None,
         "queue": found.queue,
@@ -110,6 +120,7 @@ def described(found: Located) -> dict[str, Any]:
         "worker": name.owner.slot if name.owner else None,
         "label": name.label,
         "path": found.path,
+        "progress": progress.facts(engine.root.clock.now_ms(), running=True) if progress else None,
     }
 
 
@@ -128,7 +139,7 @@ def show(
     """Show all that is known of a job: where it is, its options, its payload, every failed attempt, its result."""
     engine = open_engine(context, root)
     found = find_job(engine, job_id)
-    facts = described(found) | content(engine, found)
+    facts = described(engine, found) | content(engine, found) | told(engine, found, as_json=as_json)
     facts["errors"] = engine.errors(found.name.id)
     result = engine.result(found.name.id)
     if result is not None:
@@ -159,6 +170,26 @@ def preview(engine: DirectoryEngine, claim: Claim) -> Any:
     except (Damaged, OSError) as error:
         return f"({error})"
     return value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
+
+
+def told(engine: DirectoryEngine, found: Located, *, as_json: bool) -> dict[str, Any]:
+    """What the job's runs have told: how far they have come, what they counted, from where the next goes on."""
+    facts: dict[str, Any] = {}
+    progress, now = progress_of(engine, found), engine.root.clock.now_ms()
+    if progress:
+        running = found.state is State.CUR
+        facts["progress"] = (progress.facts if as_json else progress.text)(now, running=running)
+        facts["counts"] = progress.counts
+    try:
+        saved, damage = engine.checkpoint(found.name.id)
+    except OSError as error:
+        saved, damage = None, (str(error),)
+    if saved:
+        cursor = saved.value() if len(saved.cursor) <= PREVIEW else f"({shown_size(len(saved.cursor))})"
+        facts["checkpoint"] = {"cursor": cursor, "attempt": saved.attempt, "at": iso(saved.at)}
+    if damage:
+        facts["checkpoint_damage"] = ", ".join(damage)
+    return facts
 
 
 def print_facts(facts: dict[str, Any]) -> None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from workqueue.doctor.patient import Patient
 
 HASH = re.compile(r"[0-9a-f]{64}")
+TRACES = {"errors.jsonl", "result", "checkpoint", "checkpoint-volatile", "progress"}
+"""Records that only a run makes."""
 WRITING = re.compile(r".+\.\d+\.tmp")
 """Where a small file is written before it is renamed to its place."""
 INIT = re.compile(r"format\.[0-9a-f]{16}")
@@ -56,7 +58,7 @@ def records(patient: Patient) -> Iterator[Finding]:
 def _may_be_submitted(patient: Patient, job_id: str) -> bool:
     """Whether there are options and no trace of a run."""
     there = _listed(patient, patient.dot("jobs", job_id))
-    return "options" in there and not any(text in there for text in ("errors.jsonl", "result"))
+    return "options" in there and not TRACES.intersection(there)
 
 
 def _old_records(patient: Patient) -> set[str]:
@@ -151,7 +153,7 @@ def _free(patient: Patient, path: str) -> None:
 
 
 def unfinished(patient: Patient) -> Iterator[Finding]:
-    """No file that was to be renamed to its place is older than tmp_age, but a result that a run is writing."""
+    """No file that was to be renamed to its place is older than tmp_age, but a record that a run is writing."""
     age = oldest(patient)
     running = {patient.dot("jobs", job_id) for job_id in _running(patient)}
     places = {path: _listed(patient, path) for path in _records(patient) if path not in running}

@@ -1,7 +1,7 @@
 """The directory engine: every verb is one rename, link or unlink in a root.
 
 This module only gathers the verbs under the protocol's names; each one's duty, and the reason for its order of steps,
-stands in the module that does it.
+stands in the module that does it. What a producer has no use for is imported where it is used: a submit starts often.
 """
 
 from __future__ import annotations
@@ -17,10 +17,13 @@ from workqueue.jobs.durations import shown_size
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from workqueue.engine.checkpoints import Found
     from workqueue.engine.protocol import Claim, Corrupted, Engine, Located, NewJob, Placed
     from workqueue.engine.root import Root
     from workqueue.engine.settings import Settings
+    from workqueue.jobs.checkpoint import Checkpoint
     from workqueue.jobs.ids import JobId
+    from workqueue.jobs.progress import Progress
     from workqueue.jobs.states import State
 
 
@@ -150,6 +153,16 @@ class DirectoryEngine:
         """Record a failed attempt; best effort."""
         records.add_error(self.root, claim.id, error)
 
+    def save(self, claim: Claim, checkpoint: Checkpoint, *, durable: bool) -> None:
+        """Keep from where the job's next run goes on."""
+        from workqueue.engine import checkpoints
+
+        checkpoints.save(self.root, claim, checkpoint, durable=durable)
+
+    def put_progress(self, claim: Claim, data: bytes) -> None:
+        """Keep what the run tells of itself; best effort."""
+        records.put_progress(self.root, claim, data)
+
     # -- looks -------------------------------------------------------------------------------------------------
 
     def find(self, job_id: str) -> Located | None:
@@ -176,11 +189,21 @@ class DirectoryEngine:
         """What a job's handler returned, where it is kept."""
         return records.result(self.root, job_id)
 
+    def checkpoint(self, job_id: str) -> Found:
+        """From where a job's next run goes on."""
+        from workqueue.engine import checkpoints
+
+        return checkpoints.load(self.root, job_id)
+
+    def progress(self, job_id: str) -> Progress | None:
+        """What a job's last run to tell something told."""
+        return records.progress(self.root, job_id)
+
     # -- operators ---------------------------------------------------------------------------------------------
 
-    def retry(self, found: Located) -> bool:
-        """Make a job ready now."""
-        return operate.retry(self.root, found)
+    def retry(self, found: Located, *, from_start: bool = False) -> bool:
+        """Make a job ready now; `from_start` forgets its checkpoint."""
+        return operate.retry(self.root, found, from_start=from_start)
 
     def cancel(self, found: Located) -> State | None:
         """End a job that has not ended."""

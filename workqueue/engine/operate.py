@@ -27,9 +27,16 @@ def allowed(verb: str, found: Located) -> None:
         raise WrongState(f"job {found.name.id} is in {found.state}; {verb} takes jobs from {sources}")
 
 
-def retry(root: Root, found: Located) -> bool:
-    """Make a job ready now: from failed or corrupt with its attempts anew, from later as it is."""
+def retry(root: Root, found: Located, *, from_start: bool = False) -> bool:
+    """Make a job ready now: from failed or corrupt with its attempts anew, from later as it is.
+
+    It goes on from its checkpoint, if it has one; `from_start` forgets that first.
+    """
     allowed("retry", found)
+    if from_start:
+        from workqueue.engine import checkpoints
+
+        checkpoints.forget(root, found.name.id)
     name = named(root, found)
     if found.state is not State.LATER:
         name = name._replace(attempt=0, anew=True)

@@ -4,9 +4,11 @@
     errors.jsonl   one line for each attempt that failed, and why it lies in corrupt/
     result         what the handler returned, where outcomes are kept
     rejects-N.jsonl  records that attempt N rejected before it failed
+    checkpoint     from where the next run goes on (checkpoints.py)
+    progress       how far the run has come, for people
 
-**Invariant**: nothing is ever decided from these files but a whole-file job's options; the rename decides. So an error
-that cannot be recorded (a full disk) stops no job.
+**Invariant**: what becomes of a job is never decided from these files, but for a whole-file job's options; the rename
+decides. So an error that cannot be recorded (a full disk) stops no job.
 Whoever removes a job's last file removes its directory here, after it.
 """
 
@@ -20,7 +22,9 @@ import msgspec
 from workqueue.jobs.content import PLAIN, Damaged, Options, decode_options
 
 if TYPE_CHECKING:
+    from workqueue.engine.protocol import Claim
     from workqueue.engine.root import Root
+    from workqueue.jobs.progress import Progress
 
 
 def directory(root: Root, job_id: str) -> str:
@@ -67,8 +71,7 @@ def errors(root: Root, job_id: str) -> list[dict[str, Any]]:
 
 def put_result(root: Root, job_id: str, data: bytes) -> None:
     """Keep what the handler returned."""
-    with contextlib.suppress(FileExistsError):
-        root.fs.mkdir(directory(root, job_id))
+    _make(root, job_id)
     root.fs.publish(f"{directory(root, job_id)}/result", data, durable=False)
 
 
@@ -87,13 +90,46 @@ def result(root: Root, job_id: str) -> bytes | None:
         return None
 
 
+def make(root: Root, claim: Claim) -> None:
+    """Make the job's directory before a run's first record; from now on the claim says that there is one."""
+    if not claim.has_records:
+        claim.has_records = True
+        _make(root, claim.id)
+
+
+def exist(root: Root, job_id: str) -> bool:
+    """Whether a job has records."""
+    return root.fs.exists(directory(root, job_id))
+
+
+def put_progress(root: Root, claim: Claim, data: bytes) -> None:
+    """Keep what the run tells of itself; best effort."""
+    with contextlib.suppress(OSError):
+        make(root, claim)
+        root.fs.publish(f"{directory(root, claim.id)}/progress", data, durable=False)
+
+
+def progress(root: Root, job_id: str) -> Progress | None:
+    """What a run told last; None where there is nothing that can be read."""
+    from workqueue.jobs.progress import decode
+
+    try:
+        return decode(root.fs.read(f"{directory(root, job_id)}/progress"))
+    except OSError:
+        return None
+
+
 def remove(root: Root, job_id: str) -> None:
     """Remove what the job had; best effort, a left-over is only space."""
     with contextlib.suppress(OSError):
         root.fs.remove_tree(directory(root, job_id))
 
 
-def _append(root: Root, job_id: str, file: str, line: dict[str, Any]) -> None:
+def _make(root: Root, job_id: str) -> None:
     with contextlib.suppress(FileExistsError):
         root.fs.mkdir(directory(root, job_id))
+
+
+def _append(root: Root, job_id: str, file: str, line: dict[str, Any]) -> None:
+    _make(root, job_id)
     root.fs.append(f"{directory(root, job_id)}/{file}", msgspec.json.encode(line) + b"\n")

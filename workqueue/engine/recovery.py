@@ -146,8 +146,10 @@ def release(root: Root, claim: Claim) -> Recovered | None:
     """Give a job back whose run was ended by order: the attempt is not charged."""
     if marks.is_marked(root, claim.id):
         return _drop(root, claim)
+    claim.has_records = records.exist(root, claim.id)
     moved = settle.release(root, claim)
-    return Recovered(claim.queue, claim.name, State.NEW, released=True) if moved else None
+    name = claim.name._replace(anew=settle.uncharged(claim).anew)
+    return Recovered(claim.queue, name, State.NEW, released=True) if moved else None
 
 
 def end_run(root: Root, claim: Claim, kind: str, reason: str) -> Recovered | None:

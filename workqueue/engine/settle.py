@@ -18,6 +18,7 @@ from workqueue.engine import commits, keys, records
 if TYPE_CHECKING:
     from workqueue.engine.protocol import Claim
     from workqueue.engine.root import Root
+    from workqueue.jobs.names import Name
 
 
 def finish(root: Root, claim: Claim, result: bytes | None = None) -> bool:
@@ -37,7 +38,7 @@ def finish(root: Root, claim: Claim, result: bytes | None = None) -> bool:
             root.fs.unlink(claim.path)
     except FileNotFoundError:
         return False
-    if not kept and (claim.name.has_history or keep):
+    if not kept and (claim.name.has_history or claim.has_records or keep):
         records.remove(root, claim.id)
     free_key(root, claim)
     return True
@@ -63,7 +64,7 @@ def keep_for(root: Root, claim: Claim) -> float:
 def defer(root: Root, claim: Claim, delay: float, *, free: bool = False) -> bool:
     """Put the job off for `delay` seconds; `free` gives the attempt back."""
     due = root.clock.now_ms() + int(delay * 1000)
-    name = claim.name._replace(attempt=claim.name.attempt - free, due=due)
+    name = (uncharged(claim) if free else claim.name)._replace(due=due)
     return _move(root, claim, "later", name.delayed())
 
 
@@ -77,9 +78,14 @@ def fail(root: Root, claim: Claim) -> bool:
 
 
 def release(root: Root, claim: Claim) -> bool:
-    """Make the job ready again as if this run had never started."""
-    name = claim.name._replace(attempt=claim.name.attempt - 1)
-    return _move(root, claim, "new", name.ready())
+    """Make the job ready again as if this run had never started; what it has saved stays."""
+    return _move(root, claim, "new", uncharged(claim).ready())
+
+
+def uncharged(claim: Claim) -> Name:
+    """The job's name without this attempt. Where no number is left to tell of records, a leading zero does."""
+    name = claim.name
+    return name._replace(attempt=name.attempt - 1, anew=name.anew or (claim.has_records and name.attempt == 1))
 
 
 def put_back(root: Root, claim: Claim) -> bool:

@@ -10,7 +10,7 @@ Everything that changes in a job's life is in its name, so that every transition
     5-01JD8Z7Q4M9X3V2T6B1C0N5KEY-b                 a batch: a directory full of jobs
 
 ATTEMPT counts the starts charged so far. A leading zero on it (``00``) says that an operator started the attempts
-anew, and that earlier history lies in ``.fsq/jobs/ULID``.
+anew, or that the first was given back, and that earlier history lies in ``.fsq/jobs/ULID``.
 
 **Invariant**: a name is read the same way in every space, and a part that does not belong there is dropped at the next
 rename; so ``mv later/X new/`` and ``mv cur/X new/`` work. Any other name in new/ is a *bare* job: a file that somebody
@@ -60,7 +60,7 @@ class Name(NamedTuple):
     id: JobId
     attempt: int
     anew: bool = False
-    """Whether the attempts were started anew: there is history."""
+    """Whether the attempts were started anew, or the first given back: there is history."""
     due: int | None = None
     owner: Owner | None = None
     whole: bool = False

@@ -15,8 +15,10 @@ from typing import NamedTuple
 
 SIZE = 4096
 TEXT = 2048
-(DONE, FAILED, RETRIED, SNOOZED, CORRUPT, LOST, CANCELLED, JOBS, BUSY_NS, RUN, STARTED_NS, LIMIT_NS, LENGTH) = range(13)
-COUNTS = ("done", "failed", "retried", "snoozed", "corrupt", "lost", "cancelled", "attempts")
+COUNTS = ("done", "failed", "retried", "snoozed", "corrupt", "lost", "cancelled", "released", "attempts")
+DONE, FAILED, RETRIED, SNOOZED, CORRUPT, LOST, CANCELLED, RELEASED, JOBS = range(len(COUNTS))
+BUSY_NS, RUN, STARTED_NS, LIMIT_NS, LENGTH, SHARE = range(len(COUNTS), len(COUNTS) + 6)
+MILLION = 1_000_000
 
 
 class Running(NamedTuple):
@@ -28,6 +30,8 @@ class Running(NamedTuple):
     """When the run's time is up; 0: never. Monotonic nanoseconds, as is `started_ns`."""
     queue: str
     id: str
+    share: float = 0.0
+    """How much of the job is done, from 0 to 1, as far as its handler tells."""
 
 
 class Board:
@@ -44,6 +48,7 @@ class Board:
         now = time.monotonic_ns()
         words[STARTED_NS] = now
         words[LIMIT_NS] = now + int(limit * 1e9) if limit else 0
+        words[SHARE] = 0
         text = os.fsencode(f"{job_id}{queue}")
         words[LENGTH] = len(text)
         self._map[TEXT : TEXT + len(text)] = text
@@ -63,6 +68,10 @@ class Board:
         """Add one."""
         self.words[field] += 1
 
+    def share(self, share: float) -> None:
+        """Show how much of the job is done."""
+        self.words[SHARE] = int(min(max(share, 0.0), 1.0) * MILLION)
+
     def running(self) -> Running | None:
         """The run that goes on; None if there is none."""
         words = self.words
@@ -70,7 +79,7 @@ class Board:
         if not run & 1:
             return None
         text = os.fsdecode(self._map[TEXT : TEXT + words[LENGTH]])
-        found = Running(run, words[STARTED_NS], words[LIMIT_NS], text[26:], text[:26])
+        found = Running(run, words[STARTED_NS], words[LIMIT_NS], text[26:], text[:26], words[SHARE] / MILLION)
         return found if words[RUN] == run else None
 
     def limit(self) -> int:

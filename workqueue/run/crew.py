@@ -82,11 +82,11 @@ class Member:
         self.is_free, self.queue, self.dealt = False, queue, hints
         wire.send(self.link, "N", queue, *hints)
 
-    def stop(self) -> None:
-        """Tell it to end after the current job."""
+    def stop(self, *why: str) -> None:
+        """Tell it to end after the current job, or at its next save if no reason is given."""
         if not self.is_told:
             self.is_told = True
-            wire.send(self.link, "S")
+            wire.send(self.link, "S", *why)
 
     def interrupt(self, doom: Doom) -> None:
         """Tell it that its run is over, and why, before the signal that makes it look."""
@@ -253,8 +253,13 @@ class Crew:
         """How many jobs are running now."""
         return sum(member.board.running() is not None for member in self.members)
 
+    def shares(self) -> list[float]:
+        """How much is done of each job that is running, as far as its handler tells."""
+        runs = [member.board.running() for member in self.members]
+        return [run.share for run in runs if run is not None]
+
     def stop(self) -> None:
-        """Tell all to end after their current job."""
+        """Tell all to end after their current job, or at its next save."""
         for member in self.members:
             member.stop()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal
 
 from workqueue.engine.newjob import NOTHING, give, new_job
@@ -10,6 +11,7 @@ from workqueue.errors import BadInput
 from workqueue.jobs.content import decode_payload, encode_json
 from workqueue.jobs.ids import milliseconds, moment
 from workqueue.producer import JobRef
+from workqueue.run.notes import Notes
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -18,8 +20,11 @@ if TYPE_CHECKING:
     from workqueue.engine.directory import DirectoryEngine
     from workqueue.engine.newjob import Wishes
     from workqueue.engine.protocol import Claim
+    from workqueue.run.board import Board
+    from workqueue.run.notes import HasToLeave
 
 UNREAD: Any = object()
+OPENING = threading.Lock()
 
 
 class Job:
@@ -28,11 +33,20 @@ class Job:
     A handler should be idempotent: a job whose worker dies is run again, under the same `id`, with the next `attempt`.
     """
 
-    __slots__ = ("_claim", "_engine", "_payload", "max_attempts")
+    __slots__ = ("_board", "_claim", "_engine", "_has_to_leave", "_notes", "_payload", "max_attempts")
 
-    def __init__(self, engine: DirectoryEngine, claim: Claim) -> None:
+    def __init__(
+        self,
+        engine: DirectoryEngine,
+        claim: Claim,
+        board: Board | None = None,
+        has_to_leave: HasToLeave | None = None,
+    ) -> None:
         self._engine = engine
         self._claim = claim
+        self._board = board
+        self._has_to_leave = has_to_leave
+        self._notes: Notes | None = None
         self._payload = UNREAD
         self.max_attempts: int = claim.options.max_attempts or engine.settings(claim.queue).max_attempts
 
@@ -139,3 +153,40 @@ class Job:
         """
         line = encode_json({"record": record, "reason": str(reason)}, "rejected record")
         self._engine.stage(self._claim).reject(line + b"\n")
+
+    # -- how far this run has come -----------------------------------------------------------------------------
+
+    @property
+    def checkpoint(self) -> Any:
+        """What was saved last, by this run or an earlier one: a copy; None if nothing was."""
+        return self._told().checkpoint()
+
+    def save(self, cursor: Any, *, durable: bool = True) -> None:
+        """Save from where the next attempt is to go on, a JSON value: it reads it as `checkpoint`.
+
+        It survives kill -9, and a power cut too unless `durable` is False; that is faster, and after a power cut the
+        last durable one holds. None means from the start. If the disk refuses, this raises, and the one before holds.
+
+        When the worker is to stop, `Stopped` is raised once the cursor is saved: the job goes on elsewhere, uncharged.
+        """
+        self._told().save(cursor, durable=durable)
+
+    def progress(self, done: float, total: float | None = None, unit: str = "") -> None:
+        """Tell how far this run has come, as often as you like: it is shown by `fsq ls` and `fsq show`."""
+        (self._notes or self._told()).progress(done, total, unit)
+
+    def count(self, **numbers: float) -> None:
+        """Add to numbers of your own, ``count(read=1, written=2)``: the job's "finished" event has their sums."""
+        (self._notes or self._told()).count(numbers)
+
+    def _told(self) -> Notes:
+        """What this run tells; made when it begins to, and once, whatever threads there are."""
+        with OPENING:
+            if self._notes is None:
+                self._notes = Notes(self._engine, self._claim, self._board, self._has_to_leave)
+            return self._notes
+
+
+def told_by(job: Job) -> Notes | None:
+    """What the run has told of itself, for the runner; None if nothing."""
+    return job._notes  # noqa: SLF001 - no business of a handler's

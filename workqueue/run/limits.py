@@ -84,7 +84,7 @@ class Limits:
                 if running is not None:
                     kill_at = self._root.clock.monotonic() + self._options.grace
                     member.sentence = Doom("memory", reason, running.run, kill_at)
-                member.stop()
+                member.stop("memory")  # what leaves at a save is not charged: it would never run out of attempts
 
     def check_cancels(self) -> None:
         """Tell the workers whose job is to be cancelled; carry out what nobody runs."""

@@ -1,8 +1,8 @@
 """The worker process: asks for names, claims, runs, settles; until it is told to stop or its supervisor dies.
 
 **Invariant**: at every moment it has at most one claim, and only while its slot's lock is held.
-It finishes the job it runs when its supervisor dies or a SIGTERM comes; it is a session leader, so a Ctrl-C in the
-terminal does not reach it, and what its handlers start can be ended with it.
+It finishes the job it runs when its supervisor dies or a SIGTERM comes, or leaves it at its next save; it is a session
+leader, so a Ctrl-C in the terminal does not reach it, and what its handlers start can be ended with it.
 """
 
 from __future__ import annotations
@@ -58,6 +58,8 @@ class WorkerProcess:
         self._board = board
         self._jobs_left = max_jobs
         self._stopping = False
+        self._is_told = False
+        """Whether the supervisor has said so, or is dead."""
         self._in_handler = False
 
     def run(self, supervisor: int) -> NoReturn:
@@ -160,10 +162,21 @@ class WorkerProcess:
                 self._in_handler = False
 
         try:
-            return verdicts.attempt(self._engine, claim, call)
+            return verdicts.attempt(self._engine, claim, call, self._board, self._has_to_leave)
         finally:
             if os.getpid() != pid:
                 os._exit(0)  # a child that the handler forked and let return: the job is its parent's
+
+    def _has_to_leave(self, *, has_come_on: bool) -> bool:
+        """Whether the run is to end at this save. Asked then, because a stop comes without a signal.
+
+        A mere SIGTERM ends only a run that has come on: a handler that sends it to itself would return for ever.
+        """
+        if os.getpid() != self._pid:
+            return False  # a child that the handler forked: its parent is no supervisor
+        if os.getppid() != self._supervisor or wire.says_stop(self._link):
+            self._stopping = self._is_told = True
+        return self._is_told or (self._stopping and has_come_on)
 
     # -- being interrupted -------------------------------------------------------------------------------------
 
@@ -181,6 +194,7 @@ class WorkerProcess:
                     self._interrupt(Interrupted(reason))
                 return
             if packet.kind == "S":
+                self._is_told = not packet.words
                 break
         self._stopping = True
         if not self._in_handler:
@@ -201,6 +215,7 @@ class WorkerProcess:
 
     def _settle_in(self, supervisor: int) -> None:
         self._supervisor = supervisor
+        self._pid = os.getpid()
         self._umask = os.umask(0o077)
         os.umask(self._umask)
         os.setsid()

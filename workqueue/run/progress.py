@@ -1,4 +1,7 @@
-"""The progress line of a drain, on a terminal: done, failed, left, rate, time to go."""
+"""The progress line of a drain, on a terminal: done, failed, left, rate, time to go.
+
+Jobs that tell how far they have come count in part, so that the line moves, and is right, where jobs take hours.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
     from workqueue.run.summary import Summary
 
 WIDTH = 24
+MOST_SHARES = 4
+"""Running jobs of which it is said how far each has come."""
 MEMORY = 10.0
 """Seconds over which the rate is taken, so that the time to go follows what happens now."""
 
@@ -30,10 +35,10 @@ class Progress:
         self._next = self._next_count = 0.0
         self._left = 0
         self._ended_at_count = 0
-        self._seen: list[tuple[float, int]] = []
+        self._seen: list[tuple[float, float]] = []
 
-    def show(self, counts: dict[str, int], summary: Summary, running: int) -> None:
-        """Draw the line, unless it was drawn just now."""
+    def show(self, counts: dict[str, int], summary: Summary, shares: list[float]) -> None:
+        """Draw the line, unless it was drawn just now; `shares`: how much is done of each job that runs."""
         now = self._clock.monotonic()
         if now < self._next:
             return
@@ -41,13 +46,16 @@ class Progress:
         failed = counts.get("failed", 0) + counts.get("corrupt", 0) + summary.failed
         ended = counts.get("done", 0) + failed + counts.get("cancelled", 0)
         self._count(now, ended)
-        left = max(running, self._left - (ended - self._ended_at_count))
-        rate = self._rate(now, ended)
-        share = ended / (ended + left) if ended + left else 1.0
-        bar = "█" * int(share * WIDTH)
+        left = max(len(shares), self._left - (ended - self._ended_at_count))
+        came = ended + sum(shares)
+        rate = self._rate(now, came)
+        bar = "█" * int((came / (ended + left) if ended + left else 1.0) * WIDTH)
         text = f"{bar:░<{WIDTH}} {counts.get('done', 0)} done, {failed} failed, {left} left"
-        if rate:
-            text += f", {rate:.3g}/s, {spoken(left / rate)} to go"
+        if rate > 0:
+            text += f", {rate:.3g}/s, {spoken((ended + left - came) / rate)} to go"
+        told = sorted((share for share in shares if share), reverse=True)[:MOST_SHARES]
+        if told:
+            text += f"; running: {', '.join(f'{100 * share:.0f} %' for share in told)}"
         self._draw(text)
 
     def _count(self, now: float, ended: int) -> None:
@@ -59,7 +67,7 @@ class Progress:
         self._ended_at_count = ended
         self._next_count = now + max(1.0, 50 * (self._clock.monotonic() - now))
 
-    def _rate(self, now: float, ended: int) -> float:
+    def _rate(self, now: float, ended: float) -> float:
         self._seen.append((now, ended))
         while self._seen[0][0] < now - MEMORY:
             self._seen.pop(0)

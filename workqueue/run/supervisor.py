@@ -120,7 +120,7 @@ class Supervisor:
         except OSError as error:
             self._survive(error)
         if self._progress:
-            self._progress.show(self._crew.counts(), self._summary, self._crew.running())
+            self._progress.show(self._crew.counts(), self._summary, self._crew.shares())
 
     def _go_on(self) -> None:
         """Keep the workers at work, or bring them to an end."""

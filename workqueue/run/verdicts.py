@@ -5,22 +5,23 @@ Snooze                      defer, the attempt given back
 Retry, any other exception  defer by the backoff; fail when that was the last attempt
 Reject, expired             fail, now
 payload cannot be read      corrupt, now
+told to leave at a save     release, the attempt given back
 """
 
 from __future__ import annotations
 
 import os
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, assert_never
 
 from workqueue.engine import marks
-from workqueue.errors import BadSetting, Reject, Retry, Snooze, TimedOut
+from workqueue.errors import BadSetting, Reject, Retry, Snooze, Stopped, TimedOut
 from workqueue.jobs.content import Damaged, encode_json
 from workqueue.jobs.durations import seconds
 from workqueue.run import board as b
 from workqueue.run.events import EVENTS, LOGGER, emit, encodable
-from workqueue.run.job import Job
+from workqueue.run.job import Job, told_by
 from workqueue.run.program import ProgramFailed
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from workqueue.engine.directory import DirectoryEngine
     from workqueue.engine.protocol import Claim
     from workqueue.run.board import Board
+    from workqueue.run.notes import HasToLeave
 
 OURS = f"{os.sep}workqueue{os.sep}run{os.sep}"
 """What the path of a frame of ours has in it."""
@@ -41,6 +43,7 @@ class Done:
     """The handler returned; its result as JSON, where outcomes are kept."""
 
     result: bytes | None = None
+    counts: dict[str, int | float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,12 @@ class Unreadable:
     reason: str
 
 
-Verdict = Done | Again | PutOff | Never | Unreadable
+@dataclass(frozen=True, slots=True)
+class Left:
+    """The handler left at a save, because its worker is to stop: to be gone on with, and not charged."""
+
+
+Verdict = Done | Again | PutOff | Never | Unreadable | Left
 
 
 def of_exception(error: BaseException) -> Verdict:
@@ -105,17 +113,52 @@ def _of_exception(error: BaseException) -> Verdict:  # noqa: PLR0911 - a table
             return Again(record("error", error))
 
 
-def attempt(engine: DirectoryEngine, claim: Claim, call: Callable[[Job], Any]) -> Verdict:
+def attempt(
+    engine: DirectoryEngine,
+    claim: Claim,
+    call: Callable[[Job], Any],
+    board: Board,
+    has_to_leave: HasToLeave | None = None,
+) -> Verdict:
     """Run a claimed job; whatever comes of it is a verdict. Only here is every exception caught."""
     expires = claim.options.expires
     if expires is not None and engine.root.clock.now_ms() > expires:
         return Never({"kind": "expired", "message": "expired before it was run"})
+    job = Job(engine, claim, board, has_to_leave)
+    verdict = _attempt(engine, claim, call, job)
+    notes = told_by(job)
+    if notes is None:
+        return verdict
+    if isinstance(verdict, Done):
+        notes.end(stays=engine.keeps(claim))
+        return replace(verdict, counts=notes.counts)
+    notes.end(stays=True)
+    return verdict
+
+
+def _attempt(engine: DirectoryEngine, claim: Claim, call: Callable[[Job], Any], job: Job) -> Verdict:
     try:
-        result = result_of(engine, claim, call(Job(engine, claim)))
+        value = call(job)
+        if has_left(job):
+            return Left()  # it returned all the same, or a thread of it was told: who knows whether all is done
+        result = result_of(engine, claim, value)
         engine.seal(claim, result)
         return Done(result)
     except BaseException as error:  # noqa: BLE001 - whatever the handler raises is the job's, not ours
-        return of_exception(error)
+        return Left() if has_left(job) and is_leaving(error) else of_exception(error)
+
+
+def has_left(job: Job) -> bool:
+    """Whether a save has told the handler to leave."""
+    notes = told_by(job)
+    return notes is not None and notes.has_left
+
+
+def is_leaving(error: BaseException) -> bool:
+    """Whether a handler was ended by a save that told it to leave, in one or several of its tasks."""
+    if isinstance(error, BaseExceptionGroup):
+        return error.split(Stopped)[1] is None
+    return isinstance(error, Stopped)
 
 
 def result_of(engine: DirectoryEngine, claim: Claim, value: Any) -> bytes | None:
@@ -144,11 +187,15 @@ def words_of(error: BaseException) -> str:
 def settle(engine: DirectoryEngine, claim: Claim, verdict: Verdict, board: Board) -> None:
     """Carry out the verdict: one verb of the engine, counted and told."""
     match verdict:
-        case Done(result):
-            _finish(engine, claim, result, board)
+        case Done(result, counts):
+            _finish(engine, claim, result, counts, board)
+        case Left():
+            if _unless_cancelled(engine, claim, board):
+                _tell(board, b.RELEASED, "released", claim, done=engine.release(claim))
         case PutOff(delay, reason):
-            moved = _unless_cancelled(engine, claim, board) and engine.defer(claim, delay, free=True)
-            _tell(board, b.SNOOZED, "snoozed", claim, done=moved, delay=delay, error=reason)
+            if _unless_cancelled(engine, claim, board):
+                moved = engine.defer(claim, delay, free=True)
+                _tell(board, b.SNOOZED, "snoozed", claim, done=moved, delay=delay, error=reason)
         case Unreadable(reason):
             moved = engine.corrupt(claim, reason)
             _tell(board, b.CORRUPT, "corrupted", claim, done=moved, name=claim.name.ready(), reason=reason)
@@ -160,7 +207,9 @@ def settle(engine: DirectoryEngine, claim: Claim, verdict: Verdict, board: Board
             assert_never(verdict)
 
 
-def _finish(engine: DirectoryEngine, claim: Claim, result: bytes | None, board: Board) -> None:
+def _finish(
+    engine: DirectoryEngine, claim: Claim, result: bytes | None, counts: dict[str, int | float] | None, board: Board
+) -> None:
     try:
         done = engine.finish(claim, result)
     except OSError as error:
@@ -168,7 +217,8 @@ def _finish(engine: DirectoryEngine, claim: Claim, result: bytes | None, board: 
             raise
         _again(engine, claim, record("error", error), None, board)  # it did not commit: a run that failed at its end
     else:
-        _tell(board, b.DONE, "finished", claim, done=done, took=board.seconds())
+        told = {"counts": counts} if counts else {}
+        _tell(board, b.DONE, "finished", claim, done=done, took=board.seconds(), **told)
 
 
 def _again(engine: DirectoryEngine, claim: Claim, error: dict[str, Any], delay: float | None, board: Board) -> None:

@@ -4,7 +4,7 @@ dies.
     worker:     +                     free: deal me names
                 U queue name inode    this name cannot be renamed
     supervisor: N queue name…         claim these
-                S                     stop after the current job
+                S [memory]            stop after the current job; with no word behind it, at the job's next save
                 X run reason          this run is over; a SIGTERM follows
 """
 
@@ -42,10 +42,15 @@ def send(end: socket.socket, kind: str, *words: str) -> bool:
     return True
 
 
-def receive(end: socket.socket, *, wait: bool = True) -> Packet | None:
+def says_stop(end: socket.socket) -> bool:
+    """Whether a stop at the next save is what is to be read next. It is left there: an X behind it is a signal's."""
+    return receive(end, wait=False, flags=socket.MSG_PEEK) == Packet("S")
+
+
+def receive(end: socket.socket, *, wait: bool = True, flags: int = 0) -> Packet | None:
     """The next packet; None when the other end is dead, or, without waiting, when there is none."""
     try:
-        data = end.recv(LARGEST, 0 if wait else socket.MSG_DONTWAIT)
+        data = end.recv(LARGEST, flags | (0 if wait else socket.MSG_DONTWAIT))
     except BlockingIOError:
         return None
     except OSError as error:
