@@ -36,7 +36,12 @@ def retry(
 ) -> None:
     """Run jobs now: from failed and corrupt with their attempts anew, from later without more waiting."""
     engine = open_engine(context, root)
-    apply("retry", engine.retry, chosen(engine, "retry", ids, every, queues), "ready again")
+    apply(
+        "retry",
+        recorded(engine, "retried by hand", engine.retry),
+        chosen(engine, "retry", ids, every, queues),
+        "ready again",
+    )
 
 
 @app.command(epilog="Example:  fsq cancel 01JD8Z7Q4M9X3V2T6B1C0N5KEY")
@@ -52,6 +57,8 @@ def cancel(
 
     def end(found: Located) -> bool:
         state = engine.cancel(found)
+        if state is not None:
+            engine.record("cancel ordered" if state is State.CUR else "cancelled by hand", found)
         if state is State.CUR:
             say(f"{found.name.id} is running: its worker is told to stop")
         return state is not None
@@ -69,7 +76,19 @@ def rm(
 ) -> None:
     """Remove jobs that have ended (done, failed, corrupt), with all that is kept of them."""
     engine = open_engine(context, root)
-    apply("rm", engine.remove, chosen(engine, "prune", ids, every, queues), "removed")
+    apply("rm", recorded(engine, "removed", engine.remove), chosen(engine, "prune", ids, every, queues), "removed")
+
+
+def recorded(engine: DirectoryEngine, event: str, change: Callable[[Located], bool]) -> Callable[[Located], bool]:
+    """The change, written down in the journal when it was made."""
+
+    def changed(found: Located) -> bool:
+        done = change(found)
+        if done:
+            engine.record(event, found)
+        return done
+
+    return changed
 
 
 def chosen(
