@@ -82,6 +82,9 @@ def test_a_time_can_be_chosen(fsq: Fsq) -> None:
         (("-q", "nope"), "no queue 'nope'"),
         (("-", "x"), "-"),
         (("ab",), "job id 'ab': 26 characters, or the last 4"),
+        (("I" * 26,), "26 characters, or the last 4"),
+        (("0" * 27,), "26 characters, or the last 4"),
+        (("../x",), "26 characters, or the last 4"),
     ],
 )
 def test_a_mistake_is_one_line(fsq: Fsq, words: tuple[str, ...], said: str) -> None:
@@ -141,7 +144,7 @@ def test_the_last_lines_can_be_chosen_and_a_terminal_shows_no_more_than_it_can(f
     assert len(events(fsq)) == 150
     shown = fsq.on_terminal("-r", fsq.root, "log").out
     assert shown.count("paused") == 100
-    assert "the last 100 of 150 (--limit 0 shows all)" in shown
+    assert "the last 100; --limit 0 shows all" in shown
     assert fsq.on_terminal("-r", fsq.root, "log", "-l", "0").out.count("paused") == 149
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.disks import UnsyncedFs
-from workqueue.engine.history import CHUNK, History
+from workqueue.engine.history import CHUNK, Entry, History
 from workqueue.engine.journal import LONGEST
 from workqueue.engine.root import Root, init
 
@@ -117,6 +117,24 @@ def test_what_is_written_later_is_told_once_and_only_when_it_is_whole(root: str)
     put(root, "0.jsonl", line(T + DAY_MS), "2026-07-02")
     assert [entry.t - T for entry in history.more()] == [1, 2, 3, DAY_MS]
     assert history.more() == []
+
+
+def test_the_last_entries_are_found_without_reading_all_days(root: str) -> None:
+    for day in range(1, 8):
+        put(root, "0.jsonl", line(T + day * DAY_MS) + line(T + day * DAY_MS + 1), f"2026-07-0{day + 1}")
+    history = History(Root(root))
+
+    def last(count: int) -> list[int]:
+        return [(entry.t - T) % DAY_MS + 10 * ((entry.t - T) // DAY_MS) for entry in history.last(count, odd)]
+
+    def odd(entry: Entry) -> bool:
+        return entry.t % 2 == 1
+
+    assert last(3) == [51, 61, 71]
+    assert {day for day, _ in history._known} == {"2026-07-06", "2026-07-07", "2026-07-08"}
+    assert history.more() == [], "what was read is not told again"
+    assert [entry.t - T for entry in History(Root(root)).last(1, odd)] == [7 * DAY_MS + 1]
+    assert len(History(Root(root)).last(99, odd)) == 7
 
 
 def test_lines_without_some_bytes_are_not_even_read(root: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import deque
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
 
 ON_A_TERMINAL = 100
 """Lines that are shown where a person reads them, unless told otherwise."""
+CLOCKS_APART = 86_400_000
+"""Milliseconds by which the clock of a job's producer may have been ahead."""
 PAUSE = 0.3
 """Seconds between looks for more."""
 
@@ -76,7 +77,7 @@ def log(
     ending = checked_id(job_id)
     start = moment_of(since, "--since", clock)
     if start is None:
-        start = milliseconds(ending) if len(ending) == ids.LENGTH else 0
+        start = milliseconds(ending) - CLOCKS_APART if len(ending) == ids.LENGTH else 0
     history = History(engine.root, start, moment_of(until, "--until", clock))
 
     def is_wanted(entry: Entry) -> bool:
@@ -87,15 +88,20 @@ def log(
         )
 
     if limit is None:
-        limit = ON_A_TERMINAL if sys.stdout.isatty() and not as_json and not ending else 0
-    found: Iterable[Entry] = filter(is_wanted, history.in_order(ending.encode()))
+        limit = ON_A_TERMINAL if (follow or sys.stdout.isatty()) and not (as_json or ending) else 0
+    if limit:
+        found: Iterable[Entry] = history.last(limit, is_wanted, ending.encode())
+    else:
+        found = filter(is_wanted, history.in_order(ending.encode()))
     if job_id is not None:
-        found = life(engine, job_id, list(found), whole=kinds is None and since is None)
-    print_entries(found, limit, as_json=as_json)
+        found = life(engine, job_id, list(found), whole=kinds is None and since is None and not limit)
+    count = print_entries(found, as_json=as_json)
+    if limit and count == limit:
+        say(f"… the last {limit}; --limit 0 shows all")
     while follow:
         sys.stdout.flush()
         clock.sleep(PAUSE)
-        print_entries(filter(is_wanted, history.more(ending.encode())), 0, as_json=as_json)
+        print_entries(filter(is_wanted, history.more(ending.encode())), as_json=as_json)
 
 
 def checked_events(events: list[str] | None) -> set[str] | None:
@@ -109,7 +115,8 @@ def checked_events(events: list[str] | None) -> set[str] | None:
 def checked_id(text: str | None) -> str:
     """An id, or the end of one; "" for all."""
     ending = (text or "").strip().upper()
-    if text is not None and (len(ending) < SHORTEST_END or not ending.isalnum() or not ending.isascii()):
+    is_one = SHORTEST_END <= len(ending) <= ids.LENGTH and set(ending) <= set(ids.ALPHABET)
+    if text is not None and not is_one:
         raise BadSetting(f"job id {text!r}: 26 characters, or the last {SHORTEST_END} or more of them")
     return ending
 
@@ -138,20 +145,12 @@ def life(engine: DirectoryEngine, text: str, found: list[Entry], *, whole: bool)
     return found
 
 
-def print_entries(found: Iterable[Entry], limit: int, *, as_json: bool) -> None:
-    """Print entries, or the last of them."""
+def print_entries(found: Iterable[Entry], *, as_json: bool) -> int:
+    """Print entries; returns how many."""
     count = 0
-    last: deque[Entry] = deque(maxlen=limit or None)
-    for entry in found:
-        count += 1
-        if limit:
-            last.append(entry)
-        else:
-            print_entry(entry, as_json=as_json)
-    for entry in last:
+    for count, entry in enumerate(found, 1):  # noqa: B007 - the last one counts
         print_entry(entry, as_json=as_json)
-    if limit and count > limit:
-        say(f"… the last {limit} of {count} (--limit 0 shows all)")
+    return count
 
 
 def print_entry(entry: Entry, *, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import os
 import stat
+from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,13 @@ import msgspec
 from workqueue.engine.journal import DAY, FILE, LONGEST, day_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from workqueue.engine.root import Root
 
 CHUNK = 1 << 16
+FOLLOWED = 2
+"""The last days, to which something may still be added."""
 
 
 class Entry(msgspec.Struct):
@@ -130,8 +133,21 @@ class History:
     def in_order(self, containing: bytes = b"") -> Iterator[Entry]:
         """All entries, by time; `containing` passes over the lines that do not contain these bytes, quickly."""
         for day in self.days():
-            of_day = [writing.entries(containing) for writing in self._writings(day)]
-            yield from filter(self.is_meant, heapq.merge(*of_day, key=place))
+            yield from self._of_day(day, containing)
+
+    def last(self, count: int, is_wanted: Callable[[Entry], bool], containing: bytes = b"") -> list[Entry]:
+        """The last few entries of a kind; of the days before yesterday no more is read than it takes."""
+        found: list[Entry] = []
+        for days_back, day in enumerate(reversed(self.days())):
+            if len(found) >= count and days_back >= FOLLOWED:
+                break
+            newest = deque(filter(is_wanted, self._of_day(day, containing)), maxlen=count)
+            found = [*newest, *found][-count:]
+        return found
+
+    def _of_day(self, day: str, containing: bytes) -> Iterator[Entry]:
+        of_day = [writing.entries(containing) for writing in self._writings(day)]
+        return filter(self.is_meant, heapq.merge(*of_day, key=place))
 
     def in_any_order(self) -> Iterator[Entry]:
         """All entries, file by file: for who adds them up."""
@@ -143,7 +159,7 @@ class History:
         """What was written since the last look, by time."""
         found = [
             entry
-            for day in self.days()[-2:]
+            for day in self.days()[-FOLLOWED:]
             for writing in self._writings(day)
             for entry in writing.entries(containing)
             if self.is_meant(entry)
