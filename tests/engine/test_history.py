@@ -68,6 +68,7 @@ GARBAGE = [
     b'{"t":1,"event":"' + b"x" * LONGEST + b'"}\n',
     b"y" * (3 * CHUNK) + b"\n",
     b"\x00" * CHUNK + b"\n",
+    b"y" * CHUNK + line(T + 9),
 ]
 
 
@@ -86,7 +87,8 @@ def test_a_line_may_say_more_than_is_known(root: str) -> None:
 def test_what_is_no_part_of_the_journal_is_left_alone(root: str, tmp_path: Path) -> None:
     day = f"{root}/.fsq/journal/2026-07-01"
     put(root, "0.jsonl", line(T))
-    (tmp_path / "secret").write_bytes(line(T + 9))
+    for name in ("secret", "0.jsonl"):
+        (tmp_path / name).write_bytes(line(T + 9))
     os.symlink(tmp_path / "secret", f"{day}/1.jsonl")
     os.mkfifo(f"{day}/2.jsonl")
     os.mkdir(f"{day}/3.jsonl")

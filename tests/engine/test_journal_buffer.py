@@ -194,6 +194,54 @@ def test_what_a_killed_worker_told_is_written_once_by_its_supervisor(desk: Desk,
     assert attempts(desk.lines()) == told
 
 
+class KillingWords:
+    """The page's words; this process is killed after their n-th change."""
+
+    def __init__(self, words: memoryview, n: int) -> None:
+        self._words = words
+        self._left = n
+
+    def __getitem__(self, index: int) -> int:
+        return int(self._words[index])
+
+    def __setitem__(self, index: int, value: int) -> None:
+        self._words[index] = value
+        self._left -= 1
+        if self._left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def release(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("n", range(1, 26))
+def test_a_kill_between_two_words_of_the_page_neither_loses_nor_doubles_a_line(desk: Desk, n: int) -> None:
+    """An entry counts from the change of COUNT on; so the last one may be there though its worker did not say so."""
+    reached, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        desk.buffer._words = KillingWords(desk.buffer._words, n)  # type: ignore[assignment]
+        for number in range(1, 8):
+            desk.finish(number)
+            os.write(tell, bytes([number]))
+            if number in {2, 4, 6}:
+                desk.buffer.flush()
+        os._exit(0)
+    os.close(tell)
+    os.waitpid(pid, 0)
+    told = list(os.read(reached, 100))
+    os.close(reached)
+    desk.buffer.flush()
+    assert attempts(desk.lines()) in (told, [*told, len(told) + 1])
+
+
+def test_lines_that_do_not_fit_onto_the_page_are_written_before(desk: Desk) -> None:
+    for number in range(1, LINES):
+        desk.buffer.add("retried", {"queue": "default", "attempt": number, "error": "y" * 9000})
+    desk.buffer.flush()
+    assert attempts(desk.lines()) == list(range(1, LINES))
+
+
 def test_a_full_disk_drops_lines_tells_it_once_and_counts_those_that_are_not_there(desk: Desk) -> None:
     class Filling(Fs):
         """Takes two lines and a half, then nothing, until there is room."""

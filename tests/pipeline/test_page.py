@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
@@ -103,6 +104,10 @@ def test_the_charts_are_whole_and_in_colours_that_the_page_names(page: str) -> N
 
 def test_a_bar_says_its_value_when_it_is_pointed_at(page: str) -> None:
     assert "<title>1</title>" in page
+
+
+def test_drawing_leaves_the_import_system_as_it_was(page: str) -> None:
+    assert all(hasattr(finder, "find_spec") for finder in sys.meta_path)
 
 
 def test_a_page_of_nothing_says_so(root: str) -> None:

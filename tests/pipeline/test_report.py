@@ -44,7 +44,7 @@ def test_a_night_with_a_known_answer(root: str) -> None:
         run("finished", 2, 3.0, counts={"read": 5, "bytes": 0.5}),
         run("retried", 3, 0.5, cause="ValueError", error="ValueError: 3", counts={"read": 1}),
         run("failed", 4, 0.5, cause="ValueError", error="ValueError: 4", attempt=2),
-        run("snoozed", 5, 0.1),
+        run("snoozed", 5, 0.1, id=job_id(T - 100_000)),
         run("cancelled", 6, 0.2),
         run("corrupted", 7, 0.1, reason="no JSON"),
         {"t": T + 8000, "event": "cancelled by hand", "queue": "default", "id": job_id(T), "by": "me"},

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from support.disks import UnsyncedFs
 from support.fsq import Fsq
 from support.mounts import SmallDisk, disk
-from support.processes import descendants, until
+from support.processes import descendants, is_alive, until
 from workqueue import Job, Producer, Retry, Snooze
 from workqueue.engine.history import History
 from workqueue.engine.root import Root, init
@@ -128,6 +128,22 @@ def test_an_orphan_writes_down_the_job_that_it_finishes(fsq: Fsq) -> None:
     go.touch()
     until(lambda: entries(fsq.root, "finished"), "it is written")
     assert [entry["id"] for entry in entries(fsq.root, "finished")] == [ref.id]
+
+
+def test_a_worker_that_loses_its_supervisor_among_fast_jobs_writes_what_it_knows(fsq: Fsq) -> None:
+    """Sixteen are dealt at a time; nobody is left to write down what the worker keeps in memory."""
+    Producer(fsq.root).submit_many(range(60), durable=False)
+
+    def handle(job: Job) -> None:
+        if job.payload == 40:
+            os.kill(os.getppid(), signal.SIGKILL)
+        fsq.diary.note("end", job)
+
+    running = fsq.work(handle)
+    until(running.has_ended, "the supervisor is gone")
+    until(lambda: not is_alive(fsq.diary.lines("end")[-1].pid), "its worker ends")
+    assert fsq.diary.count("end") >= 40
+    assert {entry["id"] for entry in entries(fsq.root, "finished")} == {line.job for line in fsq.diary.lines("end")}
 
 
 def test_what_is_ended_by_a_limit_or_by_order_is_there_too(fsq: Fsq) -> None:
