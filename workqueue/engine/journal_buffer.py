@@ -57,20 +57,27 @@ class JournalBuffer:
         self._map = mmap.mmap(-1, SIZE)
         self._words = memoryview(self._map)[:HEAD].cast("q")
         self._words[BASE] = -1
-        self._written = self._first_at = 0
+        self._written = 0
+        self._first_at = self._last_at = 0
+        """When the first of the entries that wait was told, and until when others may join it."""
         self._kept: dict[str, bool] = {}
+        self._queue = ""
+        """The last queue that told something, and whose entries are wanted."""
 
     def finished(self, queue: str, name: Name, took: float) -> None:
         """Write down a run that finished, and of which there is no more to tell."""
         now = self._clock.now_ms()
-        if self._place(now, queue):
-            words = self._words
+        words = self._words
+        count = words[COUNT]
+        if not 0 < count < LINES or queue != self._queue or not self._first_at <= now <= self._last_at:
+            if not self._place(now, queue):
+                return
             count = words[COUNT]
-            text = f"{name.id}{queue}".encode()
-            RECORD.pack_into(self._map, HEAD + count * RECORD.size, now, name.attempt, took, text)
-            words[COUNT] = count + 1
-            if took >= LONG:
-                self.flush()
+        text = f"{name.id}{queue}".encode()
+        RECORD.pack_into(self._map, HEAD + count * RECORD.size, now, name.attempt, took, text)
+        words[COUNT] = count + 1
+        if took >= LONG:
+            self.flush()
 
     def add(self, event: str, fields: dict[str, Any]) -> None:
         """Write down what else happened. It is on the disk after a while, or when `flush` is called."""
@@ -88,21 +95,19 @@ class JournalBuffer:
 
     def _place(self, now: int, queue: str) -> bool:
         """Make room for one more entry; False where this queue's are not wanted."""
-        kept = self._kept.get(queue)
-        if kept is None:
-            kept = self._kept[queue] = is_kept(self._root, queue)
-        if kept:
-            words = self._words
-            count = words[COUNT]
-            if count and (
-                count >= LINES or words[TEXT] > FULL or words[DAY] != now // DAY_MS or now - self._first_at > LULL_MS
-            ):
-                self.flush()
-                count = 0
-            if not count:
-                self._first_at = now
-                words[DAY] = now // DAY_MS
-        return kept
+        if queue not in self._kept:
+            self._kept[queue] = is_kept(self._root, queue)
+        if not self._kept[queue]:
+            return False
+        words = self._words
+        if words[COUNT] >= LINES or words[TEXT] > FULL or not self._first_at <= now <= self._last_at:
+            self.flush()
+        if not words[COUNT]:
+            words[DAY] = now // DAY_MS
+            self._first_at = now
+            self._last_at = min(now + LULL_MS, (words[DAY] + 1) * DAY_MS - 1)
+        self._queue = queue
+        return True
 
     def flush(self) -> None:
         """Write what waits. What cannot be written is dropped, and told the first time."""
