@@ -94,7 +94,7 @@ def test_of_nothing_it_says_so(fsq: Fsq) -> None:
         (("--since", "when"), 2, "--since 'when'"),
         (("-q", "nope"), 2, "no queue 'nope'"),
         (("--html", "root"), 1, "cannot write the report: Is a directory: 'root'"),
-        (("--html", "nowhere/x.html"), 1, "cannot write the report: No such file or directory"),
+        (("--html", "nowhere/x.html"), 2, "cannot write the report: there is no directory"),
         (("--html", "/dev/null"), 1, "cannot write the report: not a regular file"),
     ],
 )

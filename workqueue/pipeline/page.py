@@ -86,6 +86,8 @@ def write_page(fs: Fs, path: str, page: str) -> None:
     """Write the page; whoever looks meanwhile sees the old file or the new one, whole."""
     target = os.path.realpath(path)  # of a link what it leads to is replaced, and not the link
     temporary = f"{os.path.dirname(target)}/.{os.path.basename(target)[:200]}.{os.getpid()}.tmp"
+    if not os.path.isdir(os.path.dirname(target)):
+        raise BadSetting(f"cannot write the report: there is no directory {os.path.dirname(target)}; make it first")
     with told("write the report", path):
         if os.path.isdir(target):
             raise of_path(errno.EISDIR, path)
