@@ -210,9 +210,6 @@ class KillingWords:
         if self._left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def release(self) -> None:
-        pass
-
 
 @pytest.mark.parametrize("n", range(1, 26))
 def test_a_kill_between_two_words_of_the_page_neither_loses_nor_doubles_a_line(desk: Desk, n: int) -> None:
