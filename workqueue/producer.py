@@ -198,5 +198,6 @@ class JobRef:
         while (found := self._engine.find(self.id)) is not None and found.state not in ENDED:
             state = self._engine.cancel(found)
             if state is not None:
+                self._engine.record("cancel ordered" if state is State.CUR else "cancelled by hand", found)
                 return state
         return None

@@ -202,3 +202,28 @@ def test_what_belongs_to_a_root_is_no_stranger(own: World) -> None:
     init(own.path, ("load",), slots=9, fs=UnsyncedFs())
     own.plant(plain_name(), b'{"fsq":1}\n', "held")
     healthy(own)
+
+
+# -- the journal ---------------------------------------------------------------------------------------------------
+
+
+def test_a_journal_with_lines_is_healthy(own: World) -> None:
+    engine = own.open()
+    job_id = own.put()
+    found = engine.find(job_id)
+    assert found is not None
+    engine.record("removed", found)
+    os.mkdir(own.root.dot("journal", "2026-06-30"))
+    for name in ("0.jsonl", "63.jsonl", "supervisor.jsonl", "operator-12.jsonl"):
+        with open(own.root.dot("journal", "2026-06-30", name), "w"):
+            pass
+    healthy(own)
+
+
+@pytest.mark.parametrize("place", ["journal/yesterday", "journal/2026-06-30/notes", "journal/2026-06-30/0.jsonl.gz"])
+def test_a_stranger_in_the_journal_is_told_and_left_alone(own: World, place: str) -> None:
+    os.makedirs(os.path.dirname(own.root.dot(place)), exist_ok=True)
+    with open(own.root.dot(place), "w"):
+        pass
+    finding = left_alone(own, "strangers", NOTE)
+    assert finding.path == os.path.dirname(own.root.dot(place))

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 CHANGES = frozenset({
     "create", "write", "chmod", "set_owner", "start_write_out", "sync", "close", "rename", "rename_new", "link",
-    "unlink", "mkdir", "rmdir", "sync_dir", "append", "overwrite", "set_mtime", "lock",
+    "unlink", "mkdir", "rmdir", "sync_dir", "append", "open_append", "overwrite", "set_mtime",
+    "lock",
 })  # fmt: skip
 LOOKS = frozenset({"open", "open_dir", "open_slot", "stat", "list"})
-OPENS = frozenset({"create", "sync_dir", "append", "open", "open_dir", "open_slot", "list"})
+OPENS = frozenset({"create", "sync_dir", "append", "open_append", "open", "open_dir", "open_slot", "list"})
 """What needs a descriptor."""
 HINTS = frozenset({"start_write_out"})
 PEEKS = frozenset({"stat", "list"})
@@ -140,6 +141,11 @@ class CrashingFs(CountingFs):
 
     def create(self, path: str, mode: int = 0o600, access: int = os.O_WRONLY) -> int:
         fd = super().create(path, mode, access)
+        self._open.add(fd)
+        return fd
+
+    def open_append(self, path: str) -> int:
+        fd = super().open_append(path)
         self._open.add(fd)
         return fd
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+from typing import TYPE_CHECKING
 
 import pytest
 
 from engine.disks import RecordingFs
 from engine.worlds import Q, World, fds, plain_name
 from support.disks import UnsyncedFs
-from workqueue.engine import housekeeping, marks, operate
-from workqueue.engine.housekeeping import DoneKeeper, clean_tmp
+from workqueue.engine import housekeeping, journal, marks, operate
+from workqueue.engine.housekeeping import DoneKeeper, clean_tmp, prune_journal
 from workqueue.errors import StoreError, of_path
 from workqueue.jobs.states import State
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HOUR = 3600.0
 
@@ -287,3 +292,73 @@ def test_an_order_about_a_job_that_is_nowhere_is_forgotten(world: World) -> None
     marks.mark(world.root, plain_name()[2:28])
     housekeeping.carry_out_cancels(world.root)
     assert world.dot("cancel") == []
+
+
+# -- the journal ---------------------------------------------------------------------------------------------------
+
+
+def days(world: World) -> list[str]:
+    return sorted(os.listdir(f"{world.path}/.fsq/journal"))
+
+
+def fill_days(world: World, *, back: range) -> list[str]:
+    """A file in each of some days before now, the oldest first."""
+    made = []
+    for number in back:
+        day = journal.day_of(world.clock.now_ms() - number * 86_400_000)
+        os.mkdir(f"{world.path}/.fsq/journal/{day}")
+        for name in ("0.jsonl", "operator-1.jsonl"):
+            with open(f"{world.path}/.fsq/journal/{day}/{name}", "w"):
+                pass
+        made.append(day)
+    return sorted(made)
+
+
+def test_a_day_of_the_journal_is_kept_until_all_of_it_is_old_enough(world: World) -> None:
+    made = fill_days(world, back=range(6))
+    prune_journal(world.open(journal="3d").root)
+    assert days(world) == made[-4:]
+    world.clock.advance(86_400)
+    prune_journal(world.open(journal="3d").root)
+    assert days(world) == made[-3:]
+
+
+def test_the_queue_that_wants_the_journal_longest_decides(world: World) -> None:
+    made = fill_days(world, back=range(6))
+    with open(f"{world.path}/fsq.toml", "w") as file:
+        file.write(f'journal = "1d"\n[queues.{Q}]\njournal = "3d"\n')
+    prune_journal(world.open().root)
+    assert days(world) == made[-4:]
+
+
+def test_a_journal_that_is_not_wanted_goes_at_the_end_of_its_day(world: World) -> None:
+    made = fill_days(world, back=range(3))
+    prune_journal(world.open(journal=0).root)
+    assert days(world) == made[-1:]
+
+
+def test_what_a_stranger_put_into_the_journal_stays(world: World, tmp_path: Path) -> None:
+    [old] = fill_days(world, back=range(90, 91))
+    (tmp_path / "0.jsonl").write_text("mine")
+    os.symlink(tmp_path, f"{world.path}/.fsq/journal/2001-01-01")
+    os.mkdir(f"{world.path}/.fsq/journal/old")
+    with open(f"{world.path}/.fsq/journal/{old}/notes", "w"):
+        pass
+    prune_journal(world.open().root)
+    assert days(world) == sorted(["2001-01-01", "old", old])
+    assert os.listdir(f"{world.path}/.fsq/journal/{old}") == ["notes"]
+    assert (tmp_path / "0.jsonl").read_text() == "mine"
+
+
+def test_a_journal_that_cannot_be_removed_stops_nothing(world: World) -> None:
+    fill_days(world, back=range(40, 43))
+
+    class ClosedFs(UnsyncedFs):
+        def unlink(self, path: str) -> None:
+            raise of_path(errno.EACCES, path)
+
+    prune_journal(world.open(ClosedFs()).root)
+    assert len(days(world)) == 3
+    shutil.rmtree(f"{world.path}/.fsq/journal")
+    prune_journal(world.open().root)
+    os.mkdir(f"{world.path}/.fsq/journal")

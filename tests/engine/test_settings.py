@@ -36,6 +36,7 @@ def test_the_defaults(tmp_path: Path) -> None:
         min_free=None,
         max_payload=64 << 20,
         tmp_age=129600,
+        journal=2592000,
     )
 
 
@@ -49,6 +50,7 @@ VALUES = {
     "min_free": ("1M", 1 << 20),
     "max_payload": ("1K", 1024),
     "tmp_age": ("1h", 3600.0),
+    "journal": ("7d", 604800.0),
 }
 
 

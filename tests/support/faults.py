@@ -42,6 +42,7 @@ CHANGES = (
     "rmdir",
     "sync_dir",
     "append",
+    "open_append",
     "overwrite",
     "set_mtime",
     "lock",
@@ -60,7 +61,7 @@ MADE_OF_THEM = (
     "discard",
     "remove_tree",
 )
-OPENERS = {"create", "open", "open_dir", "open_slot"}
+OPENERS = {"create", "open", "open_append", "open_dir", "open_slot"}
 """Methods whose result is a descriptor."""
 
 

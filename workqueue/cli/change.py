@@ -44,7 +44,12 @@ def retry(
     """
     engine = open_engine(context, root)
     retry_one = partial(engine.retry, from_start=from_start)
-    apply("retry", retry_one, chosen(engine, "retry", ids, every, queues), "ready again")
+    apply(
+        "retry",
+        recorded(engine, "retried by hand", retry_one),
+        chosen(engine, "retry", ids, every, queues),
+        "ready again",
+    )
 
 
 @app.command(epilog="Example:  fsq cancel 01JD8Z7Q4M9X3V2T6B1C0N5KEY")
@@ -60,6 +65,8 @@ def cancel(
 
     def end(found: Located) -> bool:
         state = engine.cancel(found)
+        if state is not None:
+            engine.record("cancel ordered" if state is State.CUR else "cancelled by hand", found)
         if state is State.CUR:
             say(f"{found.name.id} is running: its worker is told to stop")
         return state is not None
@@ -77,7 +84,19 @@ def rm(
 ) -> None:
     """Remove jobs that have ended (done, failed, corrupt), with all that is kept of them."""
     engine = open_engine(context, root)
-    apply("rm", engine.remove, chosen(engine, "prune", ids, every, queues), "removed")
+    apply("rm", recorded(engine, "removed", engine.remove), chosen(engine, "prune", ids, every, queues), "removed")
+
+
+def recorded(engine: DirectoryEngine, event: str, change: Callable[[Located], bool]) -> Callable[[Located], bool]:
+    """The change, written down in the journal when it was made."""
+
+    def changed(found: Located) -> bool:
+        done = change(found)
+        if done:
+            engine.record(event, found)
+        return done
+
+    return changed
 
 
 def chosen(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from workqueue.doctor.findings import each, many, note, problem, some
 from workqueue.doctor.patient import MOMENT, SHARDS
-from workqueue.engine import slots
+from workqueue.engine import journal, slots
 from workqueue.engine.claims import KINDS
 from workqueue.engine.root import DOT, PAGE, PARTS, SLOTS, init, make_queue, make_slot
 from workqueue.engine.settings import FILE
@@ -18,12 +18,13 @@ from workqueue.jobs.states import SPACES, State
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from workqueue.doctor.findings import Finding
     from workqueue.doctor.patient import Patient
 
-NOT_USED_YET = {"commit", "journal"}
+NOT_NEEDED = {"journal"}
+"""Parts without which jobs are run nevertheless."""
 REJECTED = "rejected"
 """A directory of a queue that a later version makes."""
 FORMAT = re.compile(r"format(\.[0-9a-f]{16})?")
@@ -53,7 +54,7 @@ def _missing_parts(patient: Patient) -> Iterator[Finding]:
     gone = [path for path in inside if (fault := patient.fault(path)) and fault.is_missing]
     missing = [path.removeprefix(patient.dot("")) for path in gone]
     if missing:
-        tell = note if NOT_USED_YET.issuperset(missing) else problem
+        tell = note if NOT_NEEDED.issuperset(missing) else problem
         message = f"missing: {some(missing)}; workers and producers that need them fail"
         slots_there = _slots_to_make(patient)
         yield tell(patient.dot(), message, MADE, partial(init, patient.path, (), slots=slots_there, fs=patient.fs))
@@ -140,7 +141,7 @@ def _is_any_free(patient: Patient, numbers: list[int]) -> bool:
 
 def strangers(patient: Patient) -> Iterator[Finding]:
     """Nothing lies in the root that is no part of it."""
-    known = {
+    known: dict[str, Callable[[str], object]] = {
         patient.path: lambda name: name in {DOT, FILE} or name in patient.queues,
         patient.dot(): lambda name: name in PARTS or FORMAT.fullmatch(name),
         patient.dot("workers"): str.isdigit,
@@ -148,6 +149,8 @@ def strangers(patient: Patient) -> Iterator[Finding]:
         patient.dot("keys"): SHARDS.__contains__,
         patient.dot("jobs"): is_id,
         patient.dot("cancel"): is_id,
+        patient.dot("journal"): journal.DAY.fullmatch,
+        **dict.fromkeys(_days(patient), journal.FILE.fullmatch),
         **{f"{patient.path}/{queue}": (*SPACES, REJECTED).__contains__ for queue in patient.queues},
     }
     for path, is_known in known.items():
@@ -156,6 +159,13 @@ def strangers(patient: Patient) -> Iterator[Finding]:
         if strange:
             message = f"{many(len(strange), 'name')} of which fsq knows nothing: {some(strange)}"
             yield note(path, f"{message}; left alone", "look what it is, and move it out of the root")
+
+
+def _days(patient: Patient) -> list[str]:
+    """The directories of the journal."""
+    path = patient.dot("journal")
+    names_there = [] if patient.fault(path) else patient.listing(path)
+    return [f"{path}/{name}" for name in names_there if journal.DAY.fullmatch(name)]
 
 
 def _is_claim(text: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from workqueue.engine import batches, claims, lookup, operate, records, settle, submit
+from workqueue.engine.journal import Journal, user_name
 from workqueue.engine.limits import Limits
 from workqueue.engine.staged import Staged
 from workqueue.errors import BadPayload
@@ -33,6 +34,7 @@ class DirectoryEngine:
     def __init__(self, root: Root) -> None:
         self.root = root
         self._limits = Limits(root)
+        self._journal = Journal(root, "operator")
 
     # -- queues ------------------------------------------------------------------------------------------------
 
@@ -212,6 +214,12 @@ class DirectoryEngine:
     def remove(self, found: Located) -> bool:
         """Remove a job that has ended."""
         return operate.remove(self.root, found)
+
+    def record(self, event: str, found: Located) -> None:
+        """Write into the journal what an operator did, which no worker sees; best effort."""
+        name = found.name
+        fields = {"queue": found.queue, "id": name.id, "label": name.label, "state": found.state.value}
+        self._journal.add(event, {**fields, "by": user_name()})
 
 
 def _proves_the_protocol(engine: DirectoryEngine) -> Engine:

@@ -10,7 +10,7 @@ import secrets
 import stat
 from typing import TYPE_CHECKING
 
-from workqueue.engine import claims, lookup, manifest, marks, operate, settle
+from workqueue.engine import claims, journal, lookup, manifest, marks, operate, settle
 from workqueue.errors import FsqError
 from workqueue.jobs.content import Damaged
 from workqueue.jobs.states import ENDED, State
@@ -45,6 +45,26 @@ def clean_tmp(root: Root, queue: str) -> int:
             else:
                 root.fs.unlink(path)
     return count
+
+
+def prune_journal(root: Root) -> None:
+    """Remove the days of the journal that no queue wants kept; what a stranger put there stays."""
+    keep = max(root.settings(queue).journal for queue in ("", *root.queues()))
+    oldest = journal.day_of(max(0, root.clock.now_ms() - math.ceil(keep * 1000)))
+    with contextlib.suppress(FileNotFoundError):
+        for day in root.fs.list(root.dot("journal")):
+            if journal.DAY.fullmatch(day) and day < oldest:
+                with contextlib.suppress(OSError):
+                    _remove_day(root, root.dot("journal", day))
+
+
+def _remove_day(root: Root, path: str) -> None:
+    if not stat.S_ISDIR(root.fs.stat(path).st_mode):
+        return  # a link, say: what it leads to is not ours
+    for text in root.fs.list(path):
+        if journal.FILE.fullmatch(text):
+            root.fs.discard(f"{path}/{text}")
+    root.fs.rmdir(path)
 
 
 class DoneKeeper:

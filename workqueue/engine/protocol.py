@@ -109,6 +109,8 @@ class Recovered:
     """None: its cancel had been ordered."""
     error: str = ""
     released: bool = False
+    cause: str = "death"
+    """Why the run did not end by itself: death, timeout or memory."""
 
 
 Settled = Recovered | Corrupted
@@ -156,3 +158,4 @@ class Engine(Protocol):
     def retry(self, found: Located, *, from_start: bool = False) -> bool: ...
     def cancel(self, found: Located) -> State | None: ...
     def remove(self, found: Located) -> bool: ...
+    def record(self, event: str, found: Located) -> None: ...

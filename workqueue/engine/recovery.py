@@ -162,7 +162,7 @@ def end_run(root: Root, claim: Claim, kind: str, reason: str) -> Recovered | Non
     else:
         delay = root.settings(claim.queue).backoff.delay(claim.name.attempt)
         state, moved = State.LATER, settle.defer(root, claim, delay)
-    return Recovered(claim.queue, claim.name, state, reason) if moved else None
+    return Recovered(claim.queue, claim.name, state, reason, cause=kind) if moved else None
 
 
 def _drop(root: Root, claim: Claim) -> Recovered | None:

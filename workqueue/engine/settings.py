@@ -39,6 +39,7 @@ class Settings:
     min_free: int | None = None
     max_payload: int = 64 << 20
     tmp_age: float = 36 * 3600.0
+    journal: float = 30 * 86400.0
 
 
 def whole(value: object, what: str) -> int:
@@ -59,6 +60,7 @@ READERS: dict[str, Callable[[Any, str], Any]] = {
     "min_free": size,
     "max_payload": size,
     "tmp_age": seconds,
+    "journal": seconds,
 }
 NAMES = [field.name for field in fields(Settings)]
 

@@ -11,7 +11,10 @@ from __future__ import annotations
 import mmap
 import os
 import time
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from workqueue.engine.journal_buffer import JournalBuffer
 
 SIZE = 4096
 TEXT = 2048
@@ -40,6 +43,8 @@ class Board:
     def __init__(self) -> None:
         self._map = mmap.mmap(-1, SIZE)
         self.words = memoryview(self._map)[:1024].cast("q")
+        self.journal: JournalBuffer | None = None
+        """What the worker has told, and is not on the disk yet."""
 
     def start(self, queue: str, job_id: str, limit: float | None) -> None:
         """Begin a run."""
@@ -103,3 +108,5 @@ class Board:
         """Give the page back."""
         self.words.release()
         self._map.close()
+        if self.journal is not None:
+            self.journal.close()

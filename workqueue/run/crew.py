@@ -18,10 +18,13 @@ from typing import TYPE_CHECKING
 
 from workqueue.clock import CLOCK
 from workqueue.engine import recovery, sessions, slots
+from workqueue.engine.journal import Journal
+from workqueue.engine.journal_buffer import JournalBuffer
 from workqueue.engine.protocol import Corrupted
 from workqueue.errors import NoFreeSlot
 from workqueue.run import wire
 from workqueue.run.board import Board
+from workqueue.run.events import tell_dropped
 from workqueue.run.process import WorkerProcess
 from workqueue.run.signals import held, signal_name
 
@@ -128,6 +131,7 @@ class Crew:
         self._engine = engine
         self.clock = engine.root.clock
         self._root = engine.root
+        self.journal = Journal(engine.root, "supervisor", tell_dropped)
         self._load = load
         self._max_jobs = max_jobs
         self._forget = forget
@@ -144,6 +148,7 @@ class Crew:
         slot = self._slot(tell)
         ours, theirs = wire.pair()
         board = Board()
+        board.journal = JournalBuffer(self._root, slot.number, tell_dropped)
         supervisor = os.getpid()
         gc.freeze()
         for stream in (sys.stdout, sys.stderr):
@@ -202,6 +207,8 @@ class Crew:
         status = exit_status(member.pidfd)
         recovered = list(self._settle(member, status))
         os.waitpid(member.pid, 0)
+        if member.board.journal is not None:
+            member.board.journal.flush()
         member.slot.clear()
         member.slot.close()
         self._count(member)

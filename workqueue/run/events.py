@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -39,17 +39,43 @@ EVENTS: dict[str, tuple[int, str]] = {
     "polling": (logging.WARNING, "no wake-ups ({reason}); looking for jobs every {interval} instead"),
     "importing": (logging.INFO, "importing the handler started threads, so every worker imports it by itself"),
     "trouble": (logging.ERROR, "{text}"),
+    "dropped": (
+        logging.WARNING,
+        "lines that the journal lacks: {count} ({reason}); jobs go on",
+    ),
     "drained": (logging.INFO, "drained: {summary}"),
     "stopped": (logging.INFO, "stopped: {summary}"),
 }
+BY_HAND: dict[str, tuple[int, str]] = {
+    "submitted": (logging.INFO, "{job} submitted"),
+    "retried by hand": (logging.INFO, "{job} made ready again by {by}"),
+    "cancelled by hand": (logging.INFO, "{job} cancelled by {by}; it was in {state}"),
+    "cancel ordered": (logging.INFO, "{job} is to be cancelled, by {by}; it was running"),
+    "removed": (logging.INFO, "{job} removed from {state} by {by}"),
+}
+"""Events that only the journal has: they happen in no worker."""
+ALL_EVENTS = {**EVENTS, **BY_HAND}
 DURATIONS = {"took", "delay", "grace", "interval"}
 
 
-def emit(event: str, **fields: Any) -> None:
-    """Tell an event."""
+class Recorder(Protocol):
+    """What keeps events: the journal of a supervisor, or of a worker."""
+
+    def add(self, event: str, fields: dict[str, Any]) -> None: ...
+
+
+def emit(event: str, journal: Recorder | None = None, /, **fields: Any) -> None:
+    """Tell an event, and write it into the journal where one is given."""
+    if journal is not None:
+        journal.add(event, fields)
     level, _ = EVENTS[event]
     if LOGGER.isEnabledFor(level):
         LOGGER.log(level, event, extra={"event": event, "fields": fields})
+
+
+def tell_dropped(count: int, reason: str) -> None:
+    """Tell, once, that the journal cannot be written."""
+    emit("dropped", count=count, reason=reason)
 
 
 def text_of(event: str, fields: dict[str, Any]) -> str:
@@ -57,7 +83,16 @@ def text_of(event: str, fields: dict[str, Any]) -> str:
     shown = {name: spoken(value) if name in DURATIONS else value for name, value in fields.items()}
     if "id" in fields:
         shown["job"] = f"{fields['queue']} {fields['id']}" + (f" ({fields['label']})" if fields.get("label") else "")
-    return EVENTS[event][1].format(**shown)
+    return ALL_EVENTS[event][1].format(**shown)
+
+
+def sentence(event: str, fields: dict[str, Any]) -> str:
+    """A line of the journal as the log has it; whatever it holds, for it may be of another version."""
+    try:
+        level, text = ALL_EVENTS[event][0], text_of(event, {"queue": "", **fields})
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError):
+        level, text = logging.INFO, " ".join([event, *(f"{name}={value}" for name, value in fields.items())])
+    return text if level < logging.WARNING else f"{logging.getLevelName(level).lower()}: {text}"
 
 
 class LogLine(logging.Formatter):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import sys
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 PR_SET_PDEATHSIG = 1
 NO_HANDLER = 78
 """Exit status of a worker that cannot import its handler: no replacement could either."""
+LULL_MS = 20
+"""Milliseconds without work after which the journal is written; while jobs come it is written by the dozen."""
 TROUBLE_PAUSE = 1.0
 """Seconds to wait after the disk refused a claim or a settlement, so that a broken disk is not hammered."""
 
@@ -56,6 +59,8 @@ class WorkerProcess:
         self._slot = slot
         self._link = link
         self._board = board
+        assert board.journal is not None
+        self._journal = board.journal
         self._jobs_left = max_jobs
         self._stopping = False
         self._is_told = False
@@ -72,21 +77,25 @@ class WorkerProcess:
             self._caller.close()
             status = 0
         except HandlerNotFound as error:
-            emit("trouble", text=str(error))
+            emit("trouble", self._journal, text=str(error))
             status = NO_HANDLER
         except FsqError as error:
-            emit("trouble", text=str(error))
+            emit("trouble", self._journal, text=str(error))
         except BaseException:  # noqa: BLE001 - our own bug: shown, and the process ends
             sys.excepthook(*sys.exc_info())
         finally:
             with contextlib.suppress(BaseException):
                 sys.stdout.flush()
                 sys.stderr.flush()
+            with contextlib.suppress(BaseException):
+                self._journal.flush()
             os._exit(status)
 
     # -- the loop ----------------------------------------------------------------------------------------------
 
     def _work(self) -> None:
+        self._poll = select.poll()
+        self._poll.register(self._link, select.POLLIN)
         while not self._stopping and wire.send(self._link, "+"):
             words = self._dealt()
             if words is None:
@@ -102,6 +111,8 @@ class WorkerProcess:
 
     def _dealt(self) -> tuple[str, ...] | None:
         """Wait for a queue and its names; None for the end."""
+        if not self._poll.poll(LULL_MS):
+            self._journal.flush()
         while (packet := wire.receive(self._link)) is not None and packet.kind == "X":
             pass  # about a run that has ended meanwhile
         return packet.words if packet is not None and packet.kind == "N" else None
@@ -118,16 +129,16 @@ class WorkerProcess:
                 self._tell_corrupted(taken)
         except Unclaimable as error:
             wire.send(self._link, "U", error.queue, error.hint, str(error.inode))
-            emit("unclaimable", queue=queue, name=hint, reason=error.cause.strerror)
+            emit("unclaimable", self._journal, queue=queue, name=hint, reason=error.cause.strerror)
         except (FsqError, OSError) as error:
             # Our claim, if there is one, stays in cur/ under our slot: it is recovered when this process ends.
-            emit("trouble", text=f"{error}; this worker starts anew")
+            emit("trouble", self._journal, text=f"{error}; this worker starts anew")
             self._engine.root.clock.sleep(TROUBLE_PAUSE)
             self._stopping = True
 
     def _tell_corrupted(self, found: Corrupted) -> None:
         self._board.count(b.CORRUPT)
-        emit("corrupted", queue=found.queue, name=found.name, reason=found.reason)
+        emit("corrupted", self._journal, queue=found.queue, name=found.name, reason=found.reason)
 
     def _run(self, claim: Claim) -> None:
         """Run one job: claimed → started → handled → settled."""
@@ -148,7 +159,6 @@ class WorkerProcess:
 
     def _handle(self, claim: Claim, limit: float | None) -> verdicts.Verdict:
         """Run the handler; here, and nowhere else, it can be interrupted."""
-        pid = os.getpid()
 
         def call(job: Job) -> Any:
             self._in_handler = True
@@ -164,7 +174,7 @@ class WorkerProcess:
         try:
             return verdicts.attempt(self._engine, claim, call, self._board, self._has_to_leave)
         finally:
-            if os.getpid() != pid:
+            if os.getpid() != self._pid:
                 os._exit(0)  # a child that the handler forked and let return: the job is its parent's
 
     def _has_to_leave(self, *, has_come_on: bool) -> bool:

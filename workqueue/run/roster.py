@@ -126,7 +126,7 @@ class Roster:
             self._dealer.give_back(member.queue, member.dealt)
         self.has_no_handler = self.has_no_handler or status == NO_HANDLER
         if status and doom is None:
-            emit("worker died", worker=member.pid, how=how(status))
+            emit("worker died", self._crew.journal, worker=member.pid, how=how(status))
         else:
             emit("worker ended", worker=member.pid, how="told to stop" if was_told else how(status))
         for found in recovered:

@@ -11,6 +11,7 @@ from workqueue.run.events import emit
 
 if TYPE_CHECKING:
     from workqueue.engine.protocol import Settled
+    from workqueue.run.events import Recorder
 
 
 @dataclass(slots=True)
@@ -50,29 +51,29 @@ class Summary:
         return f"{', '.join(parts)} in {self.seconds:.1f} s"
 
 
-def tell_recovered(found: Settled | str, summary: Summary) -> tuple[str, str] | None:
+def tell_recovered(found: Settled | str, summary: Summary, journal: Recorder | None = None) -> tuple[str, str] | None:
     """Count and tell what became of a dead worker's claim; returns queue and name of a job that is ready again."""
     if isinstance(found, str):
-        emit("trouble", text=found)
+        emit("trouble", journal, text=found)
         return None
     if isinstance(found, Corrupted):
         summary.corrupt += 1
-        emit("corrupted", queue=found.queue, name=found.name, reason=found.reason)
+        emit("corrupted", journal, queue=found.queue, name=found.name, reason=found.reason)
         return None
     name = found.name
     fields = {"queue": found.queue, "id": name.id, "label": name.label, "attempt": name.attempt}
     if found.released:
         summary.released += 1
-        emit("released", **fields)
+        emit("released", journal, **fields)
         return found.queue, name._replace(attempt=name.attempt - 1).ready()
     if found.state is None:
         summary.cancelled += 1
-        emit("cancelled", **fields)
+        emit("cancelled", journal, **fields)
         return None
     summary.attempts += 1
     summary.recovered += found.state is State.NEW
     summary.retried += found.state is State.LATER
     summary.failed += found.state is State.FAILED
     summary.done += found.state is State.DONE
-    emit("recovered", **fields, error=found.error, state=found.state.value)
+    emit("recovered", journal, **fields, error=found.error, cause=found.cause, state=found.state.value)
     return (found.queue, name.ready()) if found.state is State.NEW else None

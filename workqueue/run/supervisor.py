@@ -92,7 +92,7 @@ class Supervisor:
                 if self._progress:
                     self._progress.close()
         self._summary.add(self._crew.totals, self._clock.monotonic() - started)
-        emit("drained" if self._summary.drained else "stopped", summary=str(self._summary))
+        emit("drained" if self._summary.drained else "stopped", self._crew.journal, summary=str(self._summary))
         return self._summary
 
     # -- one turn ----------------------------------------------------------------------------------------------
@@ -105,7 +105,8 @@ class Supervisor:
             self._roster.fill()
         names = ", ".join(self._options.queues)
         count = len(self._crew.members)
-        emit("started", workers=f"{count} worker{'s' if count > 1 else ''}", queues=names, root=self._root.path)
+        workers = f"{count} worker{'s' if count > 1 else ''}"
+        emit("started", self._crew.journal, workers=workers, queues=names, root=self._root.path)
 
     def _turn(self) -> None:
         """Wait for something to happen, and react to it."""
@@ -145,7 +146,11 @@ class Supervisor:
         for queue in self._options.queues:
             if not os.path.isdir(self._root.space(queue, "new")):
                 raise NotARoot(f"{self._root.path}/{queue}: the queue was removed while it was worked on") from error
-        emit("trouble", text=str(error if isinstance(error, FsqError) else StoreError("look for work", error)))
+        emit(
+            "trouble",
+            self._crew.journal,
+            text=str(error if isinstance(error, FsqError) else StoreError("look for work", error)),
+        )
         self._clock.sleep(SWEEP)
 
     def _patience(self) -> float:
@@ -200,7 +205,7 @@ class Supervisor:
         """Count and tell what became of a dead worker's claim; a job that is ready again is dealt at once."""
         if isinstance(found, str) and not self._is_news(found):
             return
-        ready = tell_recovered(found, self._summary)
+        ready = tell_recovered(found, self._summary, self._crew.journal)
         if ready is not None and ready[0] in self._dealer.queues:
             self._dealer.add(*ready)
 
@@ -220,6 +225,7 @@ class Supervisor:
             self._sweep()
         if now >= self._next_tidy:
             self._next_tidy = now + TIDY
+            housekeeping.prune_journal(self._root)
             for queue, keeper in zip(self._options.queues, self._keepers, strict=True):
                 housekeeping.clean_tmp(self._root, queue)
                 keeper.prune()

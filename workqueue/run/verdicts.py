@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from workqueue.engine.directory import DirectoryEngine
+    from workqueue.engine.journal_buffer import JournalBuffer
     from workqueue.engine.protocol import Claim
     from workqueue.run.board import Board
     from workqueue.run.notes import HasToLeave
@@ -195,10 +196,12 @@ def settle(engine: DirectoryEngine, claim: Claim, verdict: Verdict, board: Board
         case PutOff(delay, reason):
             if _unless_cancelled(engine, claim, board):
                 moved = engine.defer(claim, delay, free=True)
-                _tell(board, b.SNOOZED, "snoozed", claim, done=moved, delay=delay, error=reason)
+                told = {"took": board.seconds(), "delay": delay, "error": reason}
+                _tell(board, b.SNOOZED, "snoozed", claim, done=moved, **told)
         case Unreadable(reason):
             moved = engine.corrupt(claim, reason)
-            _tell(board, b.CORRUPT, "corrupted", claim, done=moved, name=claim.name.ready(), reason=reason)
+            name, took = claim.name.ready(), board.seconds()
+            _tell(board, b.CORRUPT, "corrupted", claim, done=moved, took=took, name=name, reason=reason)
         case Never(error):
             _fail(engine, claim, error, board)
         case Again(error, delay):
@@ -217,7 +220,9 @@ def _finish(
             raise
         _again(engine, claim, record("error", error), None, board)  # it did not commit: a run that failed at its end
     else:
-        told = {"counts": counts} if counts else {}
+        told: dict[str, Any] = {"counts": counts} if counts else {}
+        if claim.staged is not None and claim.staged.rejected:
+            told["rejects"] = claim.staged.rejected
         _tell(board, b.DONE, "finished", claim, done=done, took=board.seconds(), **told)
 
 
@@ -232,8 +237,9 @@ def _again(engine: DirectoryEngine, claim: Claim, error: dict[str, Any], delay: 
     wait = settings.backoff.delay(claim.name.attempt) if delay is None else delay
     _keep_rejects(claim)
     engine.add_error(claim, _dated(engine, claim, error))
-    moved = engine.defer(claim, wait)
-    _tell(board, b.RETRIED, "retried", claim, done=moved, delay=wait, error=brief(error), max_attempts=attempts)
+    done, text = engine.defer(claim, wait), brief(error)
+    told = {"took": board.seconds(), "cause": cause(error)}
+    _tell(board, b.RETRIED, "retried", claim, done=done, delay=wait, error=text, max_attempts=attempts, **told)
 
 
 def _fail(engine: DirectoryEngine, claim: Claim, error: dict[str, Any], board: Board) -> None:
@@ -242,7 +248,9 @@ def _fail(engine: DirectoryEngine, claim: Claim, error: dict[str, Any], board: B
     attempts = claim.options.max_attempts or engine.settings(claim.queue).max_attempts
     _keep_rejects(claim)
     engine.add_error(claim, _dated(engine, claim, error))
-    _tell(board, b.FAILED, "failed", claim, done=engine.fail(claim), error=brief(error), max_attempts=attempts)
+    done, text = engine.fail(claim), brief(error)
+    told = {"took": board.seconds(), "cause": cause(error)}
+    _tell(board, b.FAILED, "failed", claim, done=done, error=text, max_attempts=attempts, **told)
 
 
 def _keep_rejects(claim: Claim) -> None:
@@ -256,12 +264,17 @@ def _unless_cancelled(engine: DirectoryEngine, claim: Claim, board: Board) -> bo
         return True
     dropped = engine.drop(claim)
     marks.clear(engine.root, claim.id)
-    _tell(board, b.CANCELLED, "cancelled", claim, done=dropped)
+    _tell(board, b.CANCELLED, "cancelled", claim, done=dropped, took=board.seconds())
     return False
 
 
 def _dated(engine: DirectoryEngine, claim: Claim, error: dict[str, Any]) -> dict[str, Any]:
     return {"attempt": claim.name.attempt, "at": engine.root.clock.now_ms(), "worker": os.getpid(), **error}
+
+
+def cause(error: dict[str, Any]) -> str:
+    """What errors are counted by: the class, or the kind of end."""
+    return str(error.get("type") or error["kind"])
 
 
 def brief(error: dict[str, Any]) -> str:
@@ -274,11 +287,22 @@ def brief(error: dict[str, Any]) -> str:
 
 def _tell(board: Board, field: int, event: str, claim: Claim, *, done: bool, **fields: Any) -> None:
     if not done:
-        emit("vanished", **about(claim))
+        emit("vanished", board.journal, **about(claim))
         return
     board.count(field)
+    if board.journal is not None:
+        _keep(board.journal, event, claim, fields)
     if LOGGER.isEnabledFor(EVENTS[event][0]):
         emit(event, **about(claim), **fields)
+
+
+def _keep(journal: JournalBuffer, event: str, claim: Claim, fields: dict[str, Any]) -> None:
+    """Write the end of a run into the journal; most have only their duration to tell."""
+    name = claim.name
+    if event == "finished" and len(fields) == 1 and not name.label and not name.anew:
+        journal.finished(claim.queue, name, fields["took"])
+    else:
+        journal.add(event, {**about(claim), **({"anew": True} if name.anew else {}), **fields})
 
 
 def about(claim: Claim) -> dict[str, Any]:

@@ -26,10 +26,7 @@ READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 CREATE = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 COPY_CHUNK = 1 << 20
-
-
-AT_FDCWD = -100
-RENAME_NOREPLACE = 1
+AT_FDCWD, RENAME_NOREPLACE = -100, 1
 
 
 def rename_noreplace(source: str, target: str) -> bool:
@@ -132,6 +129,10 @@ class Fs:
             os.write(fd, data)
         finally:
             os.close(fd)
+
+    def open_append(self, path: str) -> int:
+        """Open a file to add to its end and to look at it; it is made if it is missing. A fifo may come, too."""
+        return os.open(path, APPEND ^ os.O_WRONLY | os.O_RDWR, 0o600)
 
     def overwrite(self, fd: int, data: bytes) -> None:
         """Replace the beginning of a file in place: needs no space where the page exists already. Not synced."""
