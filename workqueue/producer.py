@@ -20,8 +20,10 @@ from workqueue.jobs.durations import moment, seconds
 from workqueue.jobs.states import ENDED, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
+
+    from workqueue.engine.protocol import Content
 
     Duration = str | float | timedelta
 
@@ -68,6 +70,7 @@ class Producer:
         priority: int = names.DEFAULT_PRIORITY,
         key: str | None = None,
         key_for: Duration | None = None,
+        again: bool = False,
         max_attempts: int | None = None,
         timeout: Duration | None = None,
         expires: Duration | None = None,
@@ -79,12 +82,21 @@ class Producer:
         """Submit one job; when this returns it survives kill -9 and a power cut (`durable=False`: kill -9 only).
 
         The payload is a JSON value, or bytes or text kept as they are; or it is a `file`, which is moved, linked or
-        copied into the queue. If this raises, there is no job.
+        copied into the queue. If this raises, there is no job. `again`: a key that is taken only because of an ended
+        job's `key_for` is taken over.
         """
         options = self._options(key, key_for, max_attempts, timeout, expires, keep, headers)
+        if again and key is None:
+            raise BadSetting("again: goes with key")
         due = self._due(delay, at)
         job = NewJob(
-            queue, priority=names.checked_priority(priority), due=due, label=label, options=options, durable=durable
+            queue,
+            priority=names.checked_priority(priority),
+            due=due,
+            label=label,
+            options=options,
+            durable=durable,
+            again=again,
         )
         if (payload is NOTHING) == (file is None):
             raise BadInput("submit takes a payload or file=…, one of them")
@@ -110,6 +122,7 @@ class Producer:
         keep: Duration | None = None,
         headers: Mapping[str, Any] | None = None,
         label: str = "",
+        labels: Iterable[str] | None = None,
         durable: bool = True,
         on_batch: Callable[[Sequence[str]], object] | None = None,
     ) -> list[str]:
@@ -117,6 +130,7 @@ class Producer:
 
         The payloads are taken from the iterable batch by batch. If one is refused, its whole batch is, and the
         batches before it stay submitted. `on_batch` is called with the ids of each batch as soon as it is safe.
+        `labels`: one for each payload, instead of the one for all.
         """
         options = self._options(None, None, max_attempts, timeout, expires, keep, headers)
         like = NewJob(
@@ -129,7 +143,7 @@ class Producer:
         )
         self._prepare(queue)
         ids: list[str] = []
-        for batch in self._engine.put_many(like, map(encode_payload, payloads)):
+        for batch in self._engine.put_many(like, contents(payloads, labels)):
             ids += batch
             if on_batch is not None:
                 on_batch(batch)
@@ -196,6 +210,15 @@ class Producer:
         job.file = os.path.abspath(path)
         job.mode = mode
         job.label = job.label or os.path.basename(path)
+
+
+def contents(payloads: Iterable[Any], labels: Iterable[str] | None) -> Iterator[Content]:
+    """Encode payloads one by one, each with its own label where there are labels."""
+    if labels is None:
+        yield from map(encode_payload, payloads)
+    else:
+        for payload, label in zip(payloads, labels, strict=True):
+            yield (*encode_payload(payload), label)
 
 
 class JobRef:

@@ -22,7 +22,7 @@ from workqueue.jobs import content, names
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from workqueue.engine.protocol import NewJob
+    from workqueue.engine.protocol import Content, NewJob
     from workqueue.engine.root import Root
     from workqueue.jobs.ids import JobId
 
@@ -33,21 +33,21 @@ GROUP = 128
 SYNCERS = 8
 
 
-def split(payloads: Iterable[tuple[bytes, str]]) -> Iterator[list[tuple[bytes, str]]]:
+def split(payloads: Iterable[Content]) -> Iterator[list[Content]]:
     """The payloads of each batch, taken from the iterable one batch at a time."""
     rest = iter(payloads)
     while batch := list(islice(rest, BATCH)):
         yield batch
 
 
-def put(root: Root, like: NewJob, batch: list[tuple[bytes, str]]) -> list[JobId]:
-    """Submit (payload, type) pairs as jobs `like` the given one; returns their ids once they are safe."""
+def put(root: Root, like: NewJob, batch: list[Content]) -> list[JobId]:
+    """Submit payloads as jobs `like` the given one; returns their ids once they are safe."""
     root.refuse_submit_only("a batch")
     with told(f"submit to queue {like.queue!r}", root.space(like.queue, "tmp")):
         return _put_batch(root, like, batch)
 
 
-def _put_batch(root: Root, like: NewJob, chunk: list[tuple[bytes, str]]) -> list[JobId]:
+def _put_batch(root: Root, like: NewJob, chunk: list[Content]) -> list[JobId]:
     text = names.batch(like.priority, root.ids.next())
     if like.due is not None:
         text = f"{like.due:013d}-{text}"
@@ -84,15 +84,16 @@ def _take_back(root: Root, published: str, temporary: str, count: int) -> None:
             root.fs.rename(temporary, published)
 
 
-def _fill(root: Root, directory: str, like: NewJob, chunk: list[tuple[bytes, str]]) -> list[JobId]:
+def _fill(root: Root, directory: str, like: NewJob, chunk: list[Content]) -> list[JobId]:
     ids: list[JobId] = []
     rest = iter(chunk)
     label = names.label(like.label)
     with ThreadPoolExecutor(SYNCERS) if like.durable else contextlib.nullcontext() as pool:
         while group := list(islice(rest, GROUP)):
             with _Files(root, pool) as files:
-                for payload, kind in group:
-                    name = names.Name(like.priority, root.ids.next(), 0, label=label)
+                for payload, kind, *own in group:
+                    mine = names.label(own[0]) if own else label
+                    name = names.Name(like.priority, root.ids.next(), 0, label=mine)
                     like.options.type = kind
                     files.write(f"{directory}/{name.ready()}", content.encode(like.options, payload))
                     ids.append(name.id)

@@ -73,12 +73,14 @@ def locked(root: Root, path: str) -> Iterator[None]:
         os.close(fd)
 
 
-def publish(root: Root, queue: str, key: str, source: str, target: str, *, durable: bool) -> JobId | None:
+def publish(
+    root: Root, queue: str, key: str, source: str, target: str, *, durable: bool, again: bool = False
+) -> JobId | None:
     """Publish `source` as `target` under its key; returns the holder's id instead if the key is taken."""
     path = key_path(root, queue, key)
     with locked(root, path):
         try:
-            holder = acquire(root, queue, path, source)
+            holder = acquire(root, queue, path, source, again=again)
             if holder is not None:
                 return holder
             if durable:
@@ -106,15 +108,18 @@ def unlink(root: Root, path: str, file: str) -> None:
             root.fs.unlink(path)
 
 
-def acquire(root: Root, queue: str, path: str, source: str, own: str = "") -> JobId | None:
-    """Link `source` at its key, over what a dead job or `own` left there; returns the holder's id if there is one."""
+def acquire(root: Root, queue: str, path: str, source: str, own: str = "", *, again: bool = False) -> JobId | None:
+    """Link `source` at its key, over what a dead job or `own` left there; returns the holder's id if there is one.
+
+    `again` lifts the ban of a job that has ended. One that lives has its key still.
+    """
     while True:
         try:
             root.fs.link(source, path)
         except FileExistsError:
             if root.fs.stat(path).st_ino == root.fs.stat(source).st_ino:
                 return None  # our own link: the first try happened though it reported failure
-            holder = judge(root, queue, path)
+            holder = judge(root, queue, path, again=again)
             if holder not in {None, own}:
                 return holder
             root.fs.discard(path)
@@ -122,11 +127,13 @@ def acquire(root: Root, queue: str, path: str, source: str, own: str = "") -> Jo
             return None
 
 
-def judge(root: Root, queue: str, path: str) -> JobId | None:
-    """The id of the job that has this key; None if nobody does."""
+def judge(root: Root, queue: str, path: str, *, again: bool = False) -> JobId | None:
+    """The id of the job that has this key; None if nobody does. `again`: a ban does not count."""
     status = root.fs.stat(path)
     head = root.fs.read(path, LONGEST_LINE)
     found = find_holder(root, queue, status.st_ino, head) if status.st_nlink > 1 else None
+    if found is None and again:
+        return None
     if found is None:
         return banned(root, head, root.fs.stat(path))  # anew: it may have ended while we looked for it
     space, text = found
