@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from workqueue.errors import BadSetting
@@ -68,6 +68,12 @@ def instant(value: date, zone: tzinfo) -> datetime:
     if not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - midnight, wherever it is
     return (value if value.tzinfo else value.replace(tzinfo=zone)).astimezone(UTC)
+
+
+def local(at: datetime, zone: tzinfo) -> datetime:
+    """The instant by the clock of the zone, its offset a fixed one: datetimes of one zone compare by the wall clock."""
+    there = at.astimezone(zone)
+    return there.replace(tzinfo=timezone(there.utcoffset() or timedelta()), fold=0)
 
 
 def shown(value: date) -> str:

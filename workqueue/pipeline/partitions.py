@@ -201,7 +201,7 @@ def _instants(first: datetime, last: datetime, step: timedelta, zone: tzinfo) ->
     while day <= last.astimezone(zone).date():
         for at in _of_day(day, step, zone):
             if first <= at <= last:
-                yield at.astimezone(zone)
+                yield moments.local(at, zone)
         day += DAY
 
 

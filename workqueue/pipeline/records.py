@@ -34,11 +34,11 @@ def line_ends(file: BinaryIO) -> Iterator[int]:
         yield position
 
 
-def record_ends(file: BinaryIO, delimiter: str, path: str) -> Iterator[int]:
+def record_ends(file: BinaryIO, delimiter: str, path: str, longest: int = LONGEST) -> Iterator[int]:
     """The position behind each CSV record from here on."""
     # Loosened for the whole process: the limit of 131,072 is an arbitrary one, and nothing else in it is global.
-    csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
-    lines = _Lines(file, path)
+    csv.field_size_limit(max(csv.field_size_limit(), longest))
+    lines = _Lines(file, path, longest)
     reader = csv.reader(lines, delimiter=delimiter)
     while line := lines.read():
         lines.begin()
@@ -56,8 +56,8 @@ def record_ends(file: BinaryIO, delimiter: str, path: str) -> Iterator[int]:
 class _Lines:
     """The lines that csv.reader asks for; it asks for more than one only where a quoted field goes on."""
 
-    def __init__(self, file: BinaryIO, path: str) -> None:
-        self._file, self._path = file, path
+    def __init__(self, file: BinaryIO, path: str, longest: int) -> None:
+        self._file, self._path, self._longest = file, path, longest
         self._begun = self._first = 0
         self.position = file.tell()
         self.number = 0
@@ -67,10 +67,10 @@ class _Lines:
 
     def read(self) -> bytes:
         """The next line; nothing at the end of the file."""
-        line = self._file.readline(LONGEST + 1)
-        if len(line) > LONGEST:
+        line = self._file.readline(self._longest + 1)
+        if len(line) > self._longest:
             raise BadInput(
-                f"{self._path}, line {self.number + 1}: longer than {shown_size(LONGEST)}; is this CSV?"
+                f"{self._path}, line {self.number + 1}: longer than {shown_size(self._longest)}; is this CSV?"
                 " --plain takes lines of any length"
             )
         self.position += len(line)
@@ -90,10 +90,10 @@ class _Lines:
         if not line:
             self.ran_out = True
             raise StopIteration
-        if self.position - self._begun > LONGEST:
+        if self.position - self._begun > self._longest:
             raise BadInput(
                 f"{self._path}, line {self._first}: a quote opened in this record is not closed within"
-                f" {shown_size(LONGEST)}; --plain takes each line as a record"
+                f" {shown_size(self._longest)}; --plain takes each line as a record"
             )
         return line.decode("latin-1")  # one character a byte: nothing that csv looks at changes
 
