@@ -28,11 +28,14 @@ def python_s_own_handler() -> Iterator[None]:
 
 def test_what_is_being_submitted_is_submitted_before_the_end() -> None:
     patience, done = Patience(), list[int]()
+
+    def submit(item: int) -> None:
+        if item == 2:
+            ctrl_c()
+        done.append(item)
+
     with pytest.raises(KeyboardInterrupt), patience.kept():
-        for item in patience.each(range(5)):
-            if item == 2:
-                ctrl_c()
-            done.append(item)
+        list(map(submit, patience.each(range(5))))
     assert done == [0, 1, 2]
 
 

@@ -110,7 +110,7 @@ def test_another_payload_for_a_partition_is_other_work_and_the_same_in_other_wor
     put(producer, days({"day": "{date}", "table": "a"}))
     assert not any(each.created for each in put(producer, days({"day": "{start}", "table": "a"})))
     assert all(each.created for each in put(producer, days({"day": "{date}", "table": "b"})))
-    assert all(each.created for each in put(producer, days('{"day": "{date}", "table": "a"}')))
+    assert all(each.created for each in put(producer, days('{"day":"{date}","table":"a"}')))
 
 
 def test_again_submits_what_has_ended_and_not_what_lives(producer: Producer, root: str) -> None:

@@ -68,8 +68,6 @@ class _Piece(io.RawIOBase):
                 self._spans[0] = position + len(data), end
                 buffer[: len(data)] = data
                 return len(data)
-            if position < end:
-                raise self._changed()
             del self._spans[0]
         self._check()
         return 0
