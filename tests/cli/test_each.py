@@ -154,6 +154,7 @@ def test_who_was_interrupted_and_has_keys_or_moves_goes_on_with_the_same_command
         (["--lines", "--again"], "it does not go with again"),
         (["--each", "in/*", "--key", "k"], "key 'k': the same for"),
         (["--each", "in/*", "--key", "{pth}"], "key: {pth} means nothing here; did you mean {path}?"),
+        (['{"n": 1}', "--each", "in/*"], "payload: the same for every file; put {path} or the like into it"),
         (['"{day}"', "--each", "in/*"], "payload: {day} means nothing here"),
         (["{", "--each", "in/*"], "payload: no JSON"),
     ],

@@ -138,6 +138,15 @@ def test_a_key_of_its_own_must_tell_partitions_apart(producer: Producer) -> None
         list(days(key="{dat}"))
 
 
+def test_a_payload_must_tell_partitions_apart_also_in_the_hour_that_comes_twice() -> None:
+    with pytest.raises(BadInput, match=r"payload: the same for 2013-01-01 and 2013-01-02; put \{start\} into it"):
+        list(days({"day": 1}))
+    night = partitions("2013-10-27", "2013-10-27", "hour", zone="Europe/Berlin")
+    with pytest.raises(BadInput, match=r"payload: the same for 2013-10-27T02:00\+02:00 and 2013-10-27T02:00\+01:00"):
+        list(of_partitions(night, "{date} {hour}", None))
+    assert len(list(of_partitions(night, "{start}", None))) == 25
+
+
 def test_the_same_pieces_of_the_same_file_are_submitted_once_while_they_live(
     producer: Producer, root: str, many: str
 ) -> None:

@@ -239,6 +239,14 @@ def test_encodings_that_keep_ascii(write: Callable[..., str], encoding: str) -> 
     assert [piece.decode(encoding) for piece in texts(data, split(write(data, "in.csv"), lines=1))] == [text] * 3
 
 
+def test_a_name_that_json_cannot_hold_is_refused(scratch: Path) -> None:
+    odd = os.fsdecode(os.fsencode(scratch) + b"/\xff.csv")
+    with open(odd, "wb") as file:
+        file.write(b"a\n")
+    with pytest.raises(BadInput, match="JSON cannot hold a name that is no UTF-8; rename it"):
+        split(odd, lines=1)
+
+
 def test_what_is_no_file_is_refused(scratch: Path) -> None:
     for name, message in (("missing.csv", "no such file"), (".", "not a regular file")):
         with pytest.raises(BadInput, match=message):

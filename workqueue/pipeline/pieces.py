@@ -99,6 +99,8 @@ def split(
 
 def _opened(path: str) -> BinaryIO:
     """The file, if it is one whose bytes can be cut."""
+    if path != path.encode(errors="replace").decode():
+        raise BadInput(f"{path!r}: JSON cannot hold a name that is no UTF-8; rename it")
     with told("read", path):
         if not os.path.exists(path):
             raise BadInput(f"{path}: no such file")

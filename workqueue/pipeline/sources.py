@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
+from workqueue.errors import BadInput
 from workqueue.jobs.content import encode_payload
 from workqueue.pipeline import pieces, template
 from workqueue.pipeline.files import WORDS as FILE_WORDS
@@ -22,9 +23,11 @@ PARTITION_PAYLOAD: Any = {"start": "{start}", "end": "{end}"}
 
 
 def check_file_templates(payload: Any, key: str | None) -> None:
-    """Refuse a name that no file has."""
+    """Refuse a name that no file has, and a payload that would be the same for all of them."""
     template.check(payload, FILE_WORDS, "payload")
     template.check(key, FILE_WORDS, "key")
+    if not template.names(payload):
+        raise BadInput("payload: the same for every file; put {path} or the like into it")
 
 
 def of_files(found: Iterable[Found], payload: Any, key: str | None, *, whole: bool) -> Iterator[Input]:
@@ -60,13 +63,23 @@ def of_partitions(found: Iterable[Partition], payload: Any, key: str | None) -> 
     """A job a partition. Its key, unless one is given, is of the partition and the payload: another is other work."""
     template.check(payload, PARTITION_WORDS, "payload")
     template.check(key, PARTITION_WORDS, "key")
-    return checked_keys(_of_partition(partition, payload, key) for partition in found)
+    return checked_keys(_of_partitions(found, payload, key))
 
 
-def _of_partition(partition: Partition, payload: Any, key: str | None) -> Input:
+def _of_partitions(found: Iterable[Partition], payload: Any, key: str | None) -> Iterator[Input]:
+    known: dict[str, Partition] = {}
+    for partition in found:
+        filled = template.fill(payload, partition.words())
+        digest = _digest(filled)
+        other = known.setdefault(digest, partition)
+        if other is not partition:
+            raise BadInput(f"payload: the same for {other} and {partition}; put {{start}} into it")
+        yield _of_partition(partition, filled, digest, key)
+
+
+def _of_partition(partition: Partition, filled: Any, digest: str, key: str | None) -> Input:
     words = partition.words()
-    filled = template.fill(payload, words)
-    own = f"backfill:{partition.unit}:{partition}:{_digest(filled)}" if key is None else template.fill(key, words)
+    own = f"backfill:{partition.unit}:{partition}:{digest}" if key is None else template.fill(key, words)
     facts = {"start": words["start"], "end": words["end"], "key": own}
     return Input(str(partition), filled, key=own, label=str(partition), facts=facts)
 

@@ -26,14 +26,21 @@ def fill(value: Any, words: Mapping[str, str]) -> Any:
 def check(value: Any, known: Iterable[str], what: str) -> None:
     """Refuse a name that means nothing here, before anything is submitted."""
     words = list(known)
+    for name in names(value):
+        if name not in words:
+            raise BadInput(f"{what}: {{{name}}} means nothing here{_hint(name, words)}")
+
+
+def names(value: Any) -> list[str]:
+    """The names that are to be filled in."""
+    found: list[str] = []
 
     def look(text: str) -> str:
-        for match in PLACE.finditer(text):
-            if match[2] and match[2] not in words:
-                raise BadInput(f"{what}: {match[0]} means nothing here{_hint(match[2], words)}")
+        found.extend(match[2] for match in PLACE.finditer(text) if match[2])
         return text
 
     _changed(value, look)
+    return found
 
 
 def _hint(name: str, words: list[str]) -> str:
