@@ -402,6 +402,16 @@ class TestSubmitMany:
             types.append((claim.options.type, engine.body(claim)))
         assert types == [("json", b'{"a":1}'), ("bytes", b"\0"), ("text", b"text"), ("json", b"null")]
 
+    def test_each_may_have_a_label_of_its_own(self, producer: Producer, root: str) -> None:
+        ids = producer.submit_many([1, 2], labels=(f"n{n}" for n in (1, 2)))
+        (batch,) = listed(root, "new")
+        assert sorted(os.listdir(f"{root}/default/new/{batch}")) == [f"5-{ids[0]}-0+n1", f"5-{ids[1]}-0+n2"]
+
+    def test_a_label_too_few_submits_nothing(self, producer: Producer, root: str) -> None:
+        with pytest.raises(ValueError, match="shorter"):
+            producer.submit_many([1, 2], labels=["one"])
+        assert jobs(root) == []
+
     def test_nothing_is_no_batch(self, producer: Producer, root: str) -> None:
         assert producer.submit_many([]) == []
         assert jobs(root) == []

@@ -13,6 +13,7 @@
     ├── QueueFull                  a limit of the settings; nothing was submitted
     ├── StoreError (OSError)       the machine: path, cause, remedy
     │   └── SpaceMissing           in a file store
+    ├── NothingFound               no file is there to make a job of
     ├── WrongState                 the job is not where the verb could take it from
     ├── NoSuchJob
     └── NoFreeSlot                 every worker slot of the root is in use
@@ -82,6 +83,10 @@ class QueueFull(FsqError):
     """A limit of the settings is reached; nothing was submitted."""
 
     exit_status = 75
+
+
+class NothingFound(FsqError):
+    """No file is there to make a job of; nothing was submitted."""
 
 
 class WrongState(FsqError):

@@ -11,7 +11,7 @@ from workqueue.engine.directory import DirectoryEngine
 from workqueue.engine.find_root import find_root
 from workqueue.engine.newjob import NOTHING, Wishes, give, new_job
 from workqueue.engine.root import DEFAULT_QUEUE, Root, init
-from workqueue.errors import NoSuchJob
+from workqueue.errors import BadSetting, NoSuchJob
 from workqueue.jobs import names
 from workqueue.jobs.content import encode_payload
 from workqueue.jobs.durations import seconds
@@ -19,10 +19,11 @@ from workqueue.jobs.states import ENDED, State
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from workqueue.engine.newjob import Duration
+    from workqueue.engine.protocol import Content
 
 LOOK_FIRST, LOOK_LAST = 0.005, 0.1
 """Seconds between looks while waiting: from the first to the last."""
@@ -65,6 +66,7 @@ class Producer:
         priority: int = names.DEFAULT_PRIORITY,
         key: str | None = None,
         key_for: Duration | None = None,
+        again: bool = False,
         max_attempts: int | None = None,
         timeout: Duration | None = None,
         expires: Duration | None = None,
@@ -76,13 +78,17 @@ class Producer:
         """Submit one job; when this returns it survives kill -9 and a power cut (`durable=False`: kill -9 only).
 
         The payload is a JSON value, or bytes or text kept as they are; or it is a `file`, which is moved, linked or
-        copied into the queue. If this raises, there is no job.
+        copied into the queue. If this raises, there is no job. `again`: a key that is taken only because of an ended
+        job's `key_for` is taken over.
         """
+        if again and key is None:
+            raise BadSetting("again: goes with key")
         wishes: Wishes = {
             "delay": delay, "at": at, "priority": priority, "key": key, "key_for": key_for, "timeout": timeout,
             "max_attempts": max_attempts, "expires": expires, "keep": keep, "headers": headers, "label": label,
         }  # fmt: skip
         job = new_job(self._clock, queue, wishes, durable=durable)
+        job.again = again
         give(job, payload, file, mode)
         self._prepare(queue)
         placed = self._engine.put(job)
@@ -102,6 +108,7 @@ class Producer:
         keep: Duration | None = None,
         headers: Mapping[str, Any] | None = None,
         label: str = "",
+        labels: Iterable[str] | None = None,
         durable: bool = True,
         on_batch: Callable[[Sequence[str]], object] | None = None,
     ) -> list[str]:
@@ -109,6 +116,7 @@ class Producer:
 
         The payloads are taken from the iterable batch by batch. If one is refused, its whole batch is, and the
         batches before it stay submitted. `on_batch` is called with the ids of each batch as soon as it is safe.
+        `labels`: one for each payload, instead of the one for all.
         """
         wishes: Wishes = {
             "delay": delay, "at": at, "priority": priority, "timeout": timeout, "max_attempts": max_attempts,
@@ -117,7 +125,7 @@ class Producer:
         like = new_job(self._clock, queue, wishes, durable=durable)
         self._prepare(queue)
         ids: list[str] = []
-        for batch in self._engine.put_many(like, map(encode_payload, payloads)):
+        for batch in self._engine.put_many(like, contents(payloads, labels)):
             ids += batch
             if on_batch is not None:
                 on_batch(batch)
@@ -132,6 +140,15 @@ class Producer:
     def _prepare(self, queue: str) -> None:
         if self._create:
             self._engine.make_queue(queue)
+
+
+def contents(payloads: Iterable[Any], labels: Iterable[str] | None) -> Iterator[Content]:
+    """Encode payloads one by one, each with its own label where there are labels."""
+    if labels is None:
+        yield from map(encode_payload, payloads)
+    else:
+        for payload, label in zip(payloads, labels, strict=True):
+            yield (*encode_payload(payload), label)
 
 
 class JobRef:

@@ -341,3 +341,25 @@ def test_a_read_only_root(fsq: Fsq) -> None:
         assert "Read-only file system" in running.err.splitlines()[-1]
         assert "remount the file system read-write" in running.err.splitlines()[-1]
     assert len(fsq.names("new")) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "modules"),
+    [
+        (["--version"], set()),
+        (["submit", "1", "-r", "ROOT"], {"submit"}),
+        (["-r", "ROOT", "submit", "1"], {"submit"}),
+        (["--root=ROOT", "submit", "1"], {"make", "submit", "worker", "look", "change", "inputs", "doctor"}),
+        (["-r", "submit", "stats"], {"make", "submit", "worker", "look", "change", "inputs", "doctor"}),
+    ],
+)
+def test_a_hot_verb_does_not_load_the_others(fsq: Fsq, words: list[str], modules: set[str]) -> None:
+    """What is called in loops starts as fast as it can, whatever other verbs there are."""
+    script = (
+        "import sys\nfrom workqueue import cli\n"
+        "try: cli.main()\nexcept SystemExit: print(*(name for name in sys.modules if name.startswith('workqueue.cli.')))\n"
+    )
+    running = fsq.fork(python("-c", script, *(word.replace("ROOT", fsq.root) for word in words)))
+    assert running.wait() == 0
+    loaded = {name.rpartition(".")[2] for name in running.out.splitlines()[-1].split()}
+    assert loaded & {"make", "submit", "worker", "look", "change", "inputs", "doctor"} == modules

@@ -99,6 +99,15 @@ def test_each_payload_keeps_its_own_kind(world: World) -> None:
     assert [world.take(f"{batch}/{name}").options.type for name in found] == ["json", "text"]
 
 
+def test_each_payload_may_have_its_own_label(world: World) -> None:
+    told = list(
+        world.engine.put_many(new_job(label="all"), [(b"1", "bytes", "a/1"), (b"2", "bytes"), (b"3", "bytes", "")])
+    )
+    (batch,) = world.ls("new")
+    first, second, third = told[0]
+    assert sorted(os.listdir(world.at("new", batch))) == [f"5-{first}-0+a_1", f"5-{second}-0+all", f"5-{third}-0"]
+
+
 def test_a_delayed_batch_waits_in_later_as_one_directory(world: World) -> None:
     world.put_many([b"1"], due=4764000000000)
     (batch,) = world.ls("later")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import itertools
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from engine.children import Child, children, rest_for_ever
-from engine.disks import CountingFs, RecordingFs
+from engine.disks import CountingFs, Crash, CrashingFs, RecordingFs
 from engine.worlds import Q, World, new_job
 from support.disks import UnsyncedFs
 from workqueue.clock import CLOCK
@@ -156,6 +157,58 @@ def test_a_ban_survives_the_cleaning_of_its_job_and_is_synced_where_it_lies(worl
     assert verbs.index("create") < verbs.index("rename") < verbs.index("sync_dir")
     assert verbs.count("sync") == 2
     assert verbs.index("set_mtime") < verbs.index("unlink"), "the key is never free in between"
+
+
+def test_again_lifts_the_ban_of_a_job_that_has_ended(world: World) -> None:
+    first = put(world, key_for=3600.0)
+    world.engine.finish(world.take())
+    second = put(world, key_for=3600.0, again=True)
+    assert second.created
+    assert second.id != first.id
+    assert put(world).id == second.id, "the key is the new job's"
+    world.engine.finish(world.take())
+    assert put(world).id == second.id, "and so is the next ban"
+
+
+@pytest.mark.parametrize("state", ["new", "later", "cur", "held"])
+def test_again_does_not_lift_the_key_of_a_job_that_lives(world: World, state: str) -> None:
+    first = put(world, key_for=3600.0, due=4764000000000 if state == "later" else None)
+    if state == "cur":
+        world.take()
+    if state == "held":
+        os.rename(world.at("new", f"5-{first.id}-0"), world.at("held", f"5-{first.id}-0"))
+    again = put(world, again=True)
+    assert (again.id, again.created) == (first.id, False)
+
+
+def test_a_submit_over_a_ban_cut_off_anywhere_leaves_one_job_or_none_and_the_key_to_the_next(world: World) -> None:
+    seen: set[int] = set()
+    for n in itertools.count(1):
+        key = f"key-{n}"
+        put(world, key, key_for=1e9)
+        world.engine.finish(world.take())
+        fs = CrashingFs(n)
+        engine = world.open(fs)
+        fs.armed = True
+        with contextlib.suppress(Crash):
+            put(world, key, engine, key_for=1e9, again=True)
+        fs.bury()
+        seen.add(len(world.ls("new")))
+        placed = put(world, key, key_for=1e9, again=True)
+        (job,) = world.ls("new")
+        assert job == f"5-{placed.id}-0"
+        world.engine.cancel(world.find(placed.id))
+        if not fs.reached:
+            break
+    assert seen == {0, 1}, "before and behind the rename"
+
+
+def test_a_failed_job_whose_key_was_submitted_again_is_not_retried_beside_it(world: World) -> None:
+    first = put(world, key_for=3600.0)
+    world.engine.fail(world.take())
+    second = put(world, again=True)
+    with pytest.raises(WrongState, match=second.id):
+        world.engine.retry(world.find(first.id))
 
 
 # -- retry -----------------------------------------------------------------------------------------------------

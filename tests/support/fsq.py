@@ -172,7 +172,7 @@ def fsq(root: str, tmp_path: Path) -> Fsq:
 
 def warm_up() -> None:
     """Import what the command imports when it needs it: here once, and not in every fork."""
-    for name in ("rich.console", "rich.table", "typer.rich_utils"):
+    for name in ("rich.console", "rich.table", "typer.rich_utils", "workqueue.cli.each"):
         importlib.import_module(name)
     with contextlib.suppress(SystemExit), contextlib.redirect_stderr(io.StringIO()):
         command()(["init", "--slots", "none"])

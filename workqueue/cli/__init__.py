@@ -50,11 +50,11 @@ def open_standard_streams() -> None:
 
 def run() -> int | str | None:
     """Run one verb; returns the exit status. The imports stand here, so that a Ctrl-C during them is quiet, too."""
-    from workqueue.cli.app import command
+    from workqueue.cli.app import command, hot_verb
     from workqueue.errors import FsqError
 
     try:
-        command()()
+        command(hot_verb(sys.argv[1:]))()
     except SystemExit as end:
         return end.code
     except FsqError as error:

@@ -56,14 +56,27 @@ IdArgument = Annotated[
 SHORTEST_END = 4
 
 
-VERBS = ("make", "submit", "worker", "look", "change", "log", "report", "doctor")
+VERBS = ("make", "submit", "inputs", "worker", "look", "change", "log", "report", "doctor")
 """The modules with the verbs, in the order of the help."""
+HOT: dict[str, tuple[str, ...]] = {"submit": ("submit",), "--version": ()}
+"""What is called in loops, and the modules that it needs: it does not pay for the options of all other verbs."""
+
+
+def hot_verb(words: list[str]) -> str | None:
+    """The verb of a command line, if it is a hot one; the root may stand before it."""
+    match words:
+        case [("-r" | "--root"), _, verb, *_] | [verb, *_] if verb in HOT:
+            return verb
+    return None
 
 
 @functools.cache
-def command() -> Callable[..., Any]:
-    """The whole command. Every option can be set as FSQ_VERB_OPTION, which the help of each need not repeat."""
-    for module in VERBS:
+def command(hot: str | None = None) -> Callable[..., Any]:
+    """The whole command, or no more of it than a hot verb needs.
+
+    Every option can be set as FSQ_VERB_OPTION, which the help of each need not repeat.
+    """
+    for module in VERBS if hot is None else HOT[hot]:
         import_module(f"workqueue.cli.{module}")
     whole = typer.main.get_command(app)
     for verb, one in {"": whole, **getattr(whole, "commands", {})}.items():

@@ -10,9 +10,23 @@ import msgspec
 import typer
 
 from workqueue.cli.app import JsonOption, QueueOption, RootOption, app, root_path
+from workqueue.cli.bulk import telling
+from workqueue.cli.job_options import (
+    AgainOption,
+    AtOption,
+    AttemptsOption,
+    DelayOption,
+    ExpiresOption,
+    HeaderOption,
+    KeepOption,
+    PriorityOption,
+    TimeoutOption,
+    VolatileOption,
+    job_options,
+)
 from workqueue.engine.newjob import NOTHING
 from workqueue.engine.root import DEFAULT_QUEUE
-from workqueue.errors import BadInput, BadPayload, FsqError, NoSuchJob
+from workqueue.errors import BadInput, BadPayload, NoSuchJob
 from workqueue.jobs.states import State
 from workqueue.producer import JobRef, Producer
 
@@ -24,49 +38,93 @@ KEEP_WHILE_WAITING = "1h"
 
 @app.command(
     epilog="Examples:  fsq submit '{\"n\": 1}'  ·  fsq submit --file big.csv --mode move -q load  ·"
-    "  cut -f1 list | fsq submit --lines"
+    "  cut -f1 list | fsq submit --lines  ·  fsq submit --each 'in/*.csv' --key '{path}'"
 )
 def submit(
     context: typer.Context,
     payload: Annotated[
         str | None,
-        typer.Argument(help="JSON; - reads it from stdin, @FILE from a file.", show_default=False),
+        typer.Argument(
+            help="JSON; - reads it from stdin, @FILE from a file. With --each its texts may have {path}, {name},"
+            " {stem}, {directory}, {size}, {mtime}.",
+            show_default=False,
+        ),
     ] = None,
     queue: QueueOption = DEFAULT_QUEUE,
     file: Annotated[
         str | None, typer.Option("--file", "-f", metavar="F", help="The file is the payload.", show_default=False)
     ] = None,
-    mode: Annotated[str, typer.Option(help="How --file comes into the queue: move, link or copy.")] = "copy",
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            help="How --file comes into the queue: move, link or copy. With --each: the files are the payloads.",
+            show_default="copy",
+        ),
+    ] = None,
+    each: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--each",
+            metavar="PATTERN",
+            help="A job for each file that matches, ** for any depth; quote it. May be given again.",
+            show_default=False,
+        ),
+    ] = None,
+    after: Annotated[
+        str | None,
+        typer.Option("--after", metavar="PATH", help="With --each: only files behind this one.", show_default=False),
+    ] = None,
+    allow_empty: Annotated[bool, typer.Option("--allow-empty", help="With --each: no file is no error.")] = False,
     raw: Annotated[bool, typer.Option("--raw", help="The payload is text or bytes as they are, not JSON.")] = False,
     lines: Annotated[bool, typer.Option("--lines", help="Each line of stdin is a job, as text.")] = False,
     json_lines: Annotated[bool, typer.Option("--json-lines", help="Each line of stdin is a job, as JSON.")] = False,
-    delay: Annotated[str | None, typer.Option(help="Not before this has passed: 90s, 10m, 1h30m.")] = None,
-    at: Annotated[str | None, typer.Option(help="Not before this time: 2026-07-01T04:00+02:00.")] = None,
-    priority: Annotated[int, typer.Option("--priority", "-p", help="0 runs first, 9 last.")] = 5,
-    key: Annotated[str | None, typer.Option(help="While a job with this key lives, no second is made.")] = None,
-    key_for: Annotated[str | None, typer.Option(help="Keep the key taken for so long after the job's end.")] = None,
-    max_attempts: Annotated[int | None, typer.Option(help="Starts before it is put into failed/.")] = None,
-    timeout: Annotated[str | None, typer.Option(help="How long one run may take.")] = None,
-    expires: Annotated[str | None, typer.Option(help="Fail it if it was not started within this time.")] = None,
-    keep: Annotated[str | None, typer.Option(help="Keep the outcome in done/ for so long.")] = None,
-    header: Annotated[
-        list[str] | None, typer.Option("--header", metavar="NAME=TEXT", help="Given beside the payload.")
+    delay: DelayOption = None,
+    at: AtOption = None,
+    priority: PriorityOption = 5,
+    key: Annotated[
+        str | None,
+        typer.Option(help="While a job with this key lives, no second is made. With --each: {path} and the like."),
     ] = None,
-    label: Annotated[str, typer.Option(help="A name for people, seen in ls.")] = "",
-    volatile: Annotated[bool, typer.Option("--volatile", help="Survive kill -9, but not a power cut; faster.")] = False,
+    key_for: Annotated[str | None, typer.Option(help="Keep the key taken for so long after the job's end.")] = None,
+    again: AgainOption = False,
+    max_attempts: AttemptsOption = None,
+    timeout: TimeoutOption = None,
+    expires: ExpiresOption = None,
+    keep: KeepOption = None,
+    header: HeaderOption = None,
+    label: Annotated[str, typer.Option(help="A name for people, seen in ls. With --each: by default the file's.")] = "",
+    volatile: VolatileOption = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for its end: exit 0 if done, 1 if failed.")] = False,
     as_json: JsonOption = False,
     root: RootOption = None,
 ) -> None:
     """Submit a job, and print its id. When this exits 0 the job survives kill -9 and a power cut."""
-    options: dict[str, Any] = {
-        "queue": queue, "delay": delay, "at": at, "priority": priority, "max_attempts": max_attempts,
-        "timeout": timeout, "expires": expires, "keep": keep, "headers": headers(header), "label": label,
-        "durable": not volatile,
-    }  # fmt: skip
+    options = job_options(
+        queue=queue, delay=delay, at=at, priority=priority, max_attempts=max_attempts, timeout=timeout,
+        expires=expires, keep=keep, header=header, label=label, volatile=volatile,
+    )  # fmt: skip
     producer = Producer(root_path(context, root))
+    if each:
+        refuse_with("--each takes its jobs from files", file=file, lines=lines, json_lines=json_lines, wait=wait)
+        from workqueue.cli.each import submit_each
+
+        submit_each(
+            producer, each, payload=each_payload(payload, raw=raw), mode=mode, key=key, after=after,
+            allow_empty=allow_empty, as_json=as_json, options={**options, "key_for": key_for, "again": again},
+        )  # fmt: skip
+        return
+    refuse_with("without --each there is none of its options", after=after, allow_empty=allow_empty)
     if lines or json_lines:
-        refuse_with_lines(payload=payload, file=file, key=key, wait=wait)
+        refuse_with(
+            "--lines takes its jobs from stdin",
+            payload=payload,
+            file=file,
+            key=key,
+            wait=wait,
+            key_for=key_for,
+            again=again,
+            mode=mode,
+        )
         submit_lines(producer, options, as_json=as_json, decode=json_lines)
         return
     if wait and keep is None:
@@ -74,8 +132,8 @@ def submit(
     given = read_payload(payload, raw=raw) if file is None else NOTHING
     if file is not None and payload is not None:
         raise BadInput("submit takes a payload or --file, one of them")
-    way = cast("Literal['move', 'link', 'copy']", mode)
-    ref = producer.submit(given, file=file, mode=way, key=key, key_for=key_for, **options)
+    way = cast("Literal['move', 'link', 'copy']", mode or "copy")
+    ref = producer.submit(given, file=file, mode=way, key=key, key_for=key_for, again=again, **options)
     print_ref(ref, as_json=as_json)
     if wait:
         raise typer.Exit(0 if ends_well(ref) else 1)
@@ -89,11 +147,21 @@ def ends_well(ref: JobRef) -> bool:
         return True
 
 
-def refuse_with_lines(**given: object) -> None:
-    """Say what cannot be combined with --lines."""
+def refuse_with(why: str, **given: object) -> None:
+    """Say what cannot be combined."""
     for name, value in given.items():
         if value:
-            raise BadInput(f"--lines takes its jobs from stdin: it does not go with {name}")
+            raise BadInput(f"{why}: it does not go with {name.replace('_', '-')}")
+
+
+def each_payload(payload: str | None, *, raw: bool) -> Any:
+    """The payload of each file's job; what a shell made of a pattern without quotes is told from one."""
+    try:
+        return None if payload is None else read_payload(payload, raw=raw)
+    except BadPayload as error:
+        if os.path.exists(payload or ""):
+            raise BadInput(f"{payload}: --each takes one pattern; quote it: --each 'in/*.csv'") from error
+        raise
 
 
 def submit_lines(producer: Producer, options: dict[str, Any], *, as_json: bool, decode: bool) -> None:
@@ -107,11 +175,8 @@ def submit_lines(producer: Producer, options: dict[str, Any], *, as_json: bool, 
         sys.stdout.writelines(form % job_id for job_id in ids)
         sys.stdout.flush()
 
-    try:
-        producer.submit_many(stdin_lines(decode=decode), **options, on_batch=print_ids)
-    except FsqError as error:
-        error.add_note(f"{submitted} lines are submitted; go on from line {submitted + 1}")
-        raise
+    with telling(lambda: f"{submitted} lines are submitted; go on from line {submitted + 1}") as patience:
+        producer.submit_many(patience.each(stdin_lines(decode=decode)), **options, on_batch=print_ids)
 
 
 def stdin_lines(*, decode: bool) -> Iterator[Any]:
@@ -161,17 +226,6 @@ def text_or_bytes(data: bytes) -> str | bytes:
         return data.decode()
     except UnicodeDecodeError:
         return data
-
-
-def headers(given: list[str] | None) -> dict[str, str] | None:
-    """NAME=TEXT, as a dict."""
-    pairs = {}
-    for text in given or ():
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise BadInput(f"--header {text!r}: use NAME=TEXT")
-        pairs[name] = value
-    return pairs or None
 
 
 def print_ref(ref: JobRef, *, as_json: bool) -> None:

@@ -22,7 +22,7 @@ from workqueue.jobs import content, names
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from workqueue.engine.protocol import NewJob
+    from workqueue.engine.protocol import Content, NewJob
     from workqueue.engine.root import Root
     from workqueue.jobs.ids import JobId
 
@@ -35,21 +35,21 @@ FEW = 2
 """Files that are synced one after the other."""
 
 
-def split(payloads: Iterable[tuple[bytes, str]]) -> Iterator[list[tuple[bytes, str]]]:
+def split(payloads: Iterable[Content]) -> Iterator[list[Content]]:
     """The payloads of each batch, taken from the iterable one batch at a time."""
     rest = iter(payloads)
     while batch := list(islice(rest, BATCH)):
         yield batch
 
 
-def put(root: Root, like: NewJob, batch: list[tuple[bytes, str]]) -> list[JobId]:
-    """Submit (payload, type) pairs as jobs `like` the given one; returns their ids once they are safe."""
+def put(root: Root, like: NewJob, batch: list[Content]) -> list[JobId]:
+    """Submit payloads as jobs `like` the given one; returns their ids once they are safe."""
     root.refuse_submit_only("a batch")
     with told(f"submit to queue {like.queue!r}", root.space(like.queue, "tmp")):
         return _put_batch(root, like, batch)
 
 
-def _put_batch(root: Root, like: NewJob, chunk: list[tuple[bytes, str]]) -> list[JobId]:
+def _put_batch(root: Root, like: NewJob, chunk: list[Content]) -> list[JobId]:
     text = names.batch(like.priority, root.ids.next())
     if like.due is not None:
         text = f"{like.due:013d}-{text}"
@@ -86,12 +86,13 @@ def _take_back(root: Root, published: str, temporary: str, count: int) -> None:
             root.fs.rename(temporary, published)
 
 
-def _fill(root: Root, directory: str, like: NewJob, chunk: list[tuple[bytes, str]]) -> list[JobId]:
+def _fill(root: Root, directory: str, like: NewJob, chunk: list[Content]) -> list[JobId]:
     label = names.label(like.label)
-    jobs = [names.Name(like.priority, root.ids.next(), 0, label=label) for _ in chunk]
+    labels = (names.label(own[0]) if own else label for _, _, *own in chunk)
+    jobs = [names.Name(like.priority, root.ids.next(), 0, label=one) for one in labels]
 
     def files() -> Iterator[tuple[str, bytes]]:
-        for name, (payload, kind) in zip(jobs, chunk, strict=True):
+        for name, (payload, kind, *_) in zip(jobs, chunk, strict=True):
             like.options.type = kind
             yield f"{directory}/{name.ready()}", content.encode(like.options, payload)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from workqueue.engine.checkpoints import Found
-    from workqueue.engine.protocol import Claim, Corrupted, Engine, Located, NewJob, Placed
+    from workqueue.engine.protocol import Claim, Content, Corrupted, Engine, Located, NewJob, Placed
     from workqueue.engine.root import Root
     from workqueue.engine.settings import Settings
     from workqueue.jobs.checkpoint import Checkpoint
@@ -63,20 +63,20 @@ class DirectoryEngine:
             self._check_payload(job.queue, len(job.payload))
         self._limits.check(job.queue, 1, len(job.payload) if job.file is None else submit.file_size(job.file))
 
-    def put_many(self, like: NewJob, payloads: Iterable[tuple[bytes, str]]) -> Iterator[list[JobId]]:
+    def put_many(self, like: NewJob, payloads: Iterable[Content]) -> Iterator[list[JobId]]:
         """Submit many jobs in batches, each all or nothing; yields the ids of each."""
         self.root.space(like.queue, "tmp")
         return self._put_many(like, payloads)
 
-    def _put_many(self, like: NewJob, payloads: Iterable[tuple[bytes, str]]) -> Iterator[list[JobId]]:
+    def _put_many(self, like: NewJob, payloads: Iterable[Content]) -> Iterator[list[JobId]]:
         for batch in batches.split(self._fitting(like.queue, payloads)):
-            self._limits.check(like.queue, len(batch), sum(len(payload) for payload, _ in batch))
+            self._limits.check(like.queue, len(batch), sum(len(content[0]) for content in batch))
             yield batches.put(self.root, like, batch)
 
-    def _fitting(self, queue: str, payloads: Iterable[tuple[bytes, str]]) -> Iterator[tuple[bytes, str]]:
-        for payload, kind in payloads:
-            self._check_payload(queue, len(payload))
-            yield payload, kind
+    def _fitting(self, queue: str, payloads: Iterable[Content]) -> Iterator[Content]:
+        for content in payloads:
+            self._check_payload(queue, len(content[0]))
+            yield content
 
     def _check_payload(self, queue: str, size: int) -> None:
         limit = self.root.settings(queue).max_payload

@@ -74,7 +74,15 @@ def locked(root: Root, path: str) -> Iterator[None]:
 
 
 def publish(
-    root: Root, queue: str, key: str, source: str, target: str, *, durable: bool, heir_of: int | None = None
+    root: Root,
+    queue: str,
+    key: str,
+    source: str,
+    target: str,
+    *,
+    durable: bool,
+    again: bool = False,
+    heir_of: int | None = None,
 ) -> JobId | None:
     """Publish `source` as `target` under its key; returns the holder's id instead if the key is taken.
 
@@ -83,7 +91,7 @@ def publish(
     path = key_path(root, queue, key)
     with locked(root, path):
         try:
-            holder = acquire(root, queue, path, source, heir_of=heir_of)
+            holder = acquire(root, queue, path, source, again=again, heir_of=heir_of)
             if holder is not None:
                 return holder
             if durable:
@@ -111,8 +119,20 @@ def unlink(root: Root, path: str, file: str) -> None:
             root.fs.unlink(path)
 
 
-def acquire(root: Root, queue: str, path: str, source: str, own: str = "", heir_of: int | None = None) -> JobId | None:
-    """Link `source` at its key, over what a dead job or `own` left there; returns the holder's id if there is one."""
+def acquire(
+    root: Root,
+    queue: str,
+    path: str,
+    source: str,
+    own: str = "",
+    *,
+    again: bool = False,
+    heir_of: int | None = None,
+) -> JobId | None:
+    """Link `source` at its key, over what a dead job or `own` left there; returns the holder's id if there is one.
+
+    `again` lifts the ban of a job that has ended. One that lives has its key still.
+    """
     while True:
         try:
             root.fs.link(source, path)
@@ -120,7 +140,7 @@ def acquire(root: Root, queue: str, path: str, source: str, own: str = "", heir_
             inode = root.fs.stat(path).st_ino
             if inode == root.fs.stat(source).st_ino:
                 return None  # our own link: the first try happened though it reported failure
-            holder = None if inode == heir_of else judge(root, queue, path)
+            holder = None if inode == heir_of else judge(root, queue, path, again=again)
             if holder not in {None, own}:
                 return holder
             root.fs.discard(path)
@@ -128,11 +148,13 @@ def acquire(root: Root, queue: str, path: str, source: str, own: str = "", heir_
             return None
 
 
-def judge(root: Root, queue: str, path: str) -> JobId | None:
-    """The id of the job that has this key; None if nobody does."""
+def judge(root: Root, queue: str, path: str, *, again: bool = False) -> JobId | None:
+    """The id of the job that has this key; None if nobody does. `again`: a ban does not count."""
     status = root.fs.stat(path)
     head = root.fs.read(path, LONGEST_LINE)
     found = find_holder(root, queue, status.st_ino, head) if status.st_nlink > 1 else None
+    if found is None and again:
+        return None
     if found is None:
         return banned(root, head, root.fs.stat(path))  # anew: it may have ended while we looked for it
     space, text = found

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from workqueue.jobs.states import State
 
 
+Content = tuple[bytes, str] | tuple[bytes, str, str]
+"""What a job of a batch has for itself: its payload, its type, and its label unless all have the same."""
+
+
 @dataclass(slots=True)
 class NewJob:
     """A job to be put: its payload is bytes, or a file that becomes the job."""
@@ -38,6 +42,8 @@ class NewJob:
     label: str = ""
     options: Options = field(default_factory=Options)
     durable: bool = True
+    again: bool = False
+    """Whether a key that an ended job still bans counts as free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +139,7 @@ class Engine(Protocol):
     def make_queue(self, queue: str) -> None: ...
 
     def put(self, job: NewJob) -> Placed: ...
-    def put_many(self, like: NewJob, payloads: Iterable[tuple[bytes, str]]) -> Iterator[list[JobId]]: ...
+    def put_many(self, like: NewJob, payloads: Iterable[Content]) -> Iterator[list[JobId]]: ...
 
     def take(self, queue: str, hint: str, slot: int) -> Claim | Corrupted | None: ...
     def body(self, claim: Claim) -> bytes: ...

@@ -66,7 +66,9 @@ def _publish(root: Root, job: NewJob, name: names.Name, source: str) -> Placed:
         if job.options.key is None:
             rename(root, source, target)
         else:
-            holder = keys.publish(root, job.queue, job.options.key, source, target, durable=job.durable)
+            holder = keys.publish(
+                root, job.queue, job.options.key, source, target, durable=job.durable, again=job.again
+            )
     except BaseException:
         _undo(root, source)
         raise
@@ -204,7 +206,7 @@ def _move_in(root: Root, job: NewJob, name: names.Name, path: str) -> Placed:
     else:
         if root.fs.stat(path).st_dev != root.device:
             raise of_path(errno.EXDEV, path)
-        holder = keys.publish(root, job.queue, job.options.key, path, target, durable=job.durable)
+        holder = keys.publish(root, job.queue, job.options.key, path, target, durable=job.durable, again=job.again)
         if holder is not None:
             return Placed(holder, job.queue, created=False)
     if job.durable:

@@ -1,1 +1,14 @@
-"""Batch ETL: what turns inputs into jobs."""
+"""Batch ETL: what turns inputs into jobs.
+
+>>> from workqueue.pipeline import open_piece, split
+>>> producer.submit_many(split("big.csv", lines=10_000, header=True), queue="load")     # doctest: +SKIP
+>>> def load(job):                                                                      # doctest: +SKIP
+...     with open_piece(job.payload, encoding="utf-8") as file:
+...         for row in csv.DictReader(file): ...
+"""
+
+from workqueue.pipeline.partitions import Partition, partitions
+from workqueue.pipeline.pieces import Pieces, split
+from workqueue.pipeline.reading import open_piece
+
+__all__ = ["Partition", "Pieces", "open_piece", "partitions", "split"]
