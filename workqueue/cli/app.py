@@ -56,7 +56,7 @@ IdArgument = Annotated[
 SHORTEST_END = 4
 
 
-VERBS = ("make", "submit", "worker", "look", "change", "doctor")
+VERBS = ("make", "submit", "worker", "look", "change", "watch", "doctor")
 """The modules with the verbs, in the order of the help."""
 
 

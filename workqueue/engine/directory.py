@@ -54,6 +54,10 @@ class DirectoryEngine:
         self._limits.check(job.queue, 1, len(job.payload) if job.file is None else submit.file_size(job.file))
         return submit.put(self.root, job)
 
+    def check_room(self, queue: str, jobs: int, size: int) -> None:
+        """Raise QueueFull if the queue's limits do not allow so many jobs more."""
+        self._limits.check(queue, jobs, size)
+
     def put_many(self, like: NewJob, payloads: Iterable[tuple[bytes, str]]) -> Iterator[list[JobId]]:
         """Submit many jobs in batches, each all or nothing; yields the ids of each."""
         self.root.space(like.queue, "tmp")
