@@ -77,7 +77,7 @@ def killed(root: str, folder: str, seed: int) -> int:
     while True:
         process = start(root, folder, "--once")
         try:
-            process.wait(chance.uniform(0.25, 0.9))
+            process.wait(chance.uniform(1.5, 4))
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.wait()

@@ -38,6 +38,7 @@ class Dedupe:
         self._folder = folder
         self._ledger = ledger
         self._fs = fs
+        self._stay: list[Duplicate] = []
         self.refused: list[Odd] = []
 
     def unknown(self, files: Sequence[Found]) -> Iterator[Found]:
@@ -51,7 +52,7 @@ class Dedupe:
             yield from (found for each, found in some.items() if each not in known)
 
     def sort(self, batch: Iterable[Found]) -> tuple[list[Wanted], list[Duplicate], list[Found]]:
-        """Those to be taken; those that stay as duplicates, remembered, to be told once; and those to ask for again.
+        """Those to be taken; those that stay as duplicates; and those to ask for again.
 
         Of several that are the same in one batch the first is taken; the others are asked for again when it has been.
         """
@@ -71,8 +72,13 @@ class Dedupe:
                 wanted.append(Wanted(found, (), DUPLICATE))
             else:
                 stay.append(Duplicate(found, known[identity]))
-        self._ledger.remember([(version_key(duplicate.found), duplicate.id) for duplicate in stay])
+        self._stay += stay
         return wanted, stay, again
+
+    def told(self) -> None:
+        """Remember the duplicates that stay: after they were told, so that no death keeps one from being told."""
+        self._ledger.remember([(version_key(duplicate.found), duplicate.id) for duplicate in self._stay])
+        self._stay.clear()
 
     def _identity(self, found: Found) -> bytes | None:
         """What makes it the same as another; b"" where nothing does, None where it cannot be told now."""

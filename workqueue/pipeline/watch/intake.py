@@ -77,21 +77,36 @@ class Intake:
         return self._hand_over(taken)
 
     def recover(self) -> list[Intent]:
-        """Finish what a process that died, or a step that failed, has left."""
+        """Finish what a process that died, or a step that failed, has left.
+
+        Returns also what it had handed over and may not have told: its row is still there.
+        """
         staged = set(os.listdir(self._stage.path))
         left: list[Intent] = []
+        handed_over: list[Intent] = []
         for intent in self._ledger.open():
             if intent.name in staged or (not intent.settled and self._fs.exists(self._stage.claimed(intent))):
                 left.append(intent)
+            elif intent.settled:
+                handed_over.append(intent)
             else:
-                self._ledger.end([intent.name])
+                self._never_took(intent)
         for name in sorted(staged - {intent.name for intent in left}):
             parsed = names.parse(name)
             if parsed is not None and parsed.whole:  # the ledger was lost: the file is all there is
                 left.append(Intent(name, id_of(name), parsed.label, "", "", 0, 0))
             else:
                 self._fs.discard(self._stage.staged(name))
-        return self._hand_over(left)
+        taken = handed_over + self._hand_over(left)
+        self._ledger.end(intent.name for intent in handed_over)
+        return taken
+
+    def _never_took(self, intent: Intent) -> None:
+        """Forget a file that is where it was; a power cut may have kept its second name in the archive."""
+        if intent.archive:
+            with contextlib.suppress(OSError):
+                self._fs.discard(archive.temporary(intent))
+        self._ledger.end([intent.name])
 
     # -- where things lie --------------------------------------------------------------------------------------
 
@@ -108,11 +123,11 @@ class Intake:
         )
 
     def _marker(self, path: str) -> str:
-        """The file's done-file, with the inode that it has now: a later one belongs to a later file."""
+        """The file's done-file, with the time that it has now: a later one belongs to a later file."""
         below, name = os.path.split(path)
         marker = os.path.join(below, self._rules.ready.marker_of(name))
-        with contextlib.suppress(OSError):
-            return f"{self._fs.stat(self._folder.full(marker)).st_ino}:{marker}"
+        with contextlib.suppress(FileNotFoundError):
+            return f"{self._fs.stat(self._folder.full(marker)).st_mtime_ns}:{marker}"
         return ""
 
     # -- prepare, settle, finish, publish ----------------------------------------------------------------------
@@ -148,9 +163,10 @@ class Intake:
         for intent in with_options:
             self._stage.write_options(intent)
         records_of = [records.directory(self._root, intent.id) for intent in with_options]
-        for fault in sync_files(self._fs, [*(f"{path}/options" for path in records_of), *records_of]):
+        for fault in sync_files(self._fs, [f"{path}/options" for path in records_of]):
             if fault is not None:
                 raise fault
+        sync_directories(self._fs, records_of)
         self._sync_sources(good, with_options=bool(with_options))
         return good
 
@@ -172,10 +188,10 @@ class Intake:
         below = os.path.dirname(self._stage.source(intent))
         if self._fs.discard(self._stage.claimed(intent)):
             yield below
-        inode, _, marker = intent.marker.partition(":")
+        time, _, marker = intent.marker.partition(":")
         with contextlib.suppress(FileNotFoundError):
             path = self._folder.full(marker)
-            if marker and self._fs.stat(path).st_ino == int(inode):
+            if marker and self._fs.stat(path).st_mtime_ns == int(time):
                 self._fs.unlink(path)
                 yield os.path.dirname(path)
         if intent.archive:

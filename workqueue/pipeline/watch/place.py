@@ -13,6 +13,7 @@ import os
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
+from workqueue.engine.root import WATCH
 from workqueue.errors import WrongState, told
 from workqueue.jobs import names
 from workqueue.pipeline.watch.ledger import SCHEMA, VERSION_OF_SCHEMA, Ledger
@@ -32,7 +33,7 @@ def place_of(root: Root, rules: Rules) -> str:
     """The directory of a folder and a queue."""
     digest = hashlib.sha256(os.fsencode(rules.folder) + b"\0" + rules.queue.encode()).hexdigest()
     readable = names.label(os.path.basename(rules.folder))[:READABLE]
-    return root.dot("watch", f"{readable}-{digest[:16]}")
+    return root.dot(WATCH, f"{readable}-{digest[:16]}")
 
 
 @contextmanager

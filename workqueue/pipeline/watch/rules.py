@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from workqueue.engine.settings import whole
 from workqueue.errors import BadSetting
+from workqueue.jobs import names
 from workqueue.jobs.content import Options
 from workqueue.jobs.durations import seconds
 
@@ -147,7 +148,7 @@ def rules(
         leave,
         None if forget is None else seconds(forget, "--forget"),
         None if rescan is None else seconds(rescan, "--rescan"),
-        priority,
+        names.checked_priority(priority),
         options or Options(),
     )
     check_dedupe(found)

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 GROUP = 128
 """Files open at a time, well under the usual limit of 1,024."""
 SYNCERS = 8
+FEW = 4
+"""Directories for which threads are not worth their while."""
 
 
 def sync_files(fs: Fs, paths: Sequence[str]) -> list[OSError | None]:
-    """Sync files or directories; for each its fault, or None. A failed sync is not tried again."""
+    """Sync files; for each its fault, or None. A failed sync is not tried again."""
     faults: list[OSError | None] = []
     if not paths:
         return faults
@@ -52,6 +54,11 @@ def _sync_group(fs: Fs, paths: Sequence[str], pool: ThreadPoolExecutor) -> list[
 
 
 def sync_directories(fs: Fs, paths: Iterable[str]) -> None:
-    """Sync directories; the first fault is raised."""
-    for path in sorted(paths):
-        fs.sync_dir(path)
+    """Sync directories, together where they are many; a fault is raised."""
+    each = sorted(set(paths))
+    if len(each) <= FEW:
+        for path in each:
+            fs.sync_dir(path)
+        return
+    with ThreadPoolExecutor(SYNCERS) as pool:
+        list(pool.map(fs.sync_dir, each))

@@ -103,6 +103,7 @@ class Watcher:
         return max(0.0, min(due, self._eyes.next_walk) - self._clock.monotonic())
 
     def _turn(self) -> None:
+        self._dedupe.told()
         self.recover()
         if self._eyes.must_walk():
             self.walk()
@@ -119,6 +120,7 @@ class Watcher:
                 self.look(self._over_due())
                 if self.take_batch():
                     self._flush()
+                    self._dedupe.told()
                 elif not self._due or self._due[0][0] > last:
                     break
                 else:
@@ -129,6 +131,7 @@ class Watcher:
 
     def end(self) -> Summary:
         """What it came to."""
+        self._dedupe.told()
         self._ledger.tidy()
         summary = self._account.summary
         summary.waiting = len(self._readiness.waiting) + len(self._ready)
@@ -223,6 +226,8 @@ class Watcher:
             del self._ready[found.path]
         self._ready |= {found.path: found for found in again}
         self._ready |= {each.found.path: each.found for each in wanted[len(fitting) :]}
+        for path in (*(intent.path for intent in taken), *(duplicate.found.path for duplicate in stay)):
+            self._sore.heal(path)
         self._account.left(stay)
         self._account.took(taken)
         refused = self._took_not({found.path: found for found in batch})
