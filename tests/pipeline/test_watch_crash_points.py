@@ -84,6 +84,8 @@ def check(drop: Drop, way: Way) -> None:
     if way.options.get("archive"):
         assert drop.ls(drop.kept) == ["a", "b"]
         for name in drop.ls(drop.kept):
+            with open(f"{drop.kept}/{name}") as file:
+                assert file.read() == name * 3, "it is kept whole"
             os.unlink(f"{drop.kept}/{name}")
     assert drop.once(**way.options).ingested == 0
     assert drop.drain() == []
@@ -145,7 +147,7 @@ def test_a_disk_that_fails_once_anywhere_costs_no_file_and_doubles_none(drop: Dr
     far = getattr(drop, way.far) if way.far else ""
     drop.once(**way.options)
     told: list[Exception] = []
-    for n in itertools.count(1):
+    for n in itertools.count(1, 3):
         deliver(drop, way)
         fs = disk(FailingFs, far, n, code)
         fs.armed = True

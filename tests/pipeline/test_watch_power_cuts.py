@@ -72,13 +72,14 @@ def test_a_watch_that_the_power_ends_makes_each_file_one_job_in_the_end(
         state.restore()
         restore_database(place, database)
         drop.told.clear()
-        jobs = list(drop.world.drain().values())
+        jobs = drop.world.drain()
+        assert jobs or n < end, "what was told as taken is a job, also if no watch ever runs again"
         drop.once(**way)
-        jobs += drop.world.drain().values()
+        jobs |= drop.world.drain()  # the same job again, perhaps: a worker was faster than the watch
         drop.once(**way)
         assert drop.stage() == []
         assert not list(drop.world.drain().values())
-        whole = {json.loads(job)["file"].encode() if "leave" in way else job for job in jobs}
+        whole = {json.loads(job)["file"].encode() if "leave" in way else job for job in jobs.values()}
         if synced or n >= settled:
             assert whole == {b"a" if "leave" in way else b"content"}, "it is there, and whole"
         assert len(jobs) == 1, f"cut after {n} of {end}: {disk.log.steps[n - 1] if n else ''}"

@@ -151,3 +151,18 @@ def test_a_watch_that_dies_between_handing_over_and_telling_tells_it_at_the_next
     assert (summary.ingested, summary.recovered) == (1, 1)
     assert len(drop.events("ingested")) == 1
     assert drop.drain() == [b"content"]
+
+
+def test_a_job_whose_name_in_the_stage_a_power_cut_brought_back_is_handed_over_once(drop: Drop) -> None:
+    """btrfs may keep both names of a rename; and rename(2) of one name of a file to another does nothing."""
+    drop.deliver("a")
+    fs = FaultyFs()
+    fs.fail_at(2, KeyboardInterrupt(), verb="rename")
+    with pytest.raises(KeyboardInterrupt), drop.watch(fs) as watcher:
+        watcher.once(drop.stop)
+    [name] = drop.stage()
+    [place] = os.listdir(drop.world.root.dot("watch"))
+    os.link(drop.world.root.dot("watch", place, "stage", name), drop.world.at("new", name))
+    assert drop.once().ingested == 1
+    assert drop.stage() == []
+    assert drop.drain() == [b"content"]

@@ -143,7 +143,8 @@ class Intake:
         sync_directories(self._fs, touched)
         for intent in going:
             self._publish(intent)
-        sync_directories(self._fs, [self._root.space(self._rules.queue, State.NEW), self._stage.path])
+        self._fs.sync_dir(self._root.space(self._rules.queue, State.NEW))
+        self._fs.sync_dir(self._stage.path)
         self._ledger.end(intent.name for intent in going)
         return going
 
@@ -167,19 +168,16 @@ class Intake:
             if fault is not None:
                 raise fault
         sync_directories(self._fs, records_of)
-        self._sync_sources(good, with_options=bool(with_options))
+        self._sync_names(good, with_options=bool(with_options))
         return good
 
-    def _sync_sources(self, intents: Iterable[Intent], *, with_options: bool) -> None:
-        directories = {self._stage.path}
-        if with_options:
-            directories.add(self._root.dot("jobs"))
-        for intent in intents:
-            if is_whole(intent):
-                directories.add(os.path.dirname(self._stage.source(intent)))
-            if intent.archive:
-                directories.add(os.path.dirname(intent.archive))
-        sync_directories(self._fs, directories)
+    def _sync_names(self, intents: Sequence[Intent], *, with_options: bool) -> None:
+        """Sync where the files are now, then where they were: a power cut may leave both names, and never none."""
+        kept = {os.path.dirname(intent.archive) for intent in intents if intent.archive}
+        options = [self._root.dot("jobs")] if with_options else []
+        sync_directories(self._fs, [self._stage.path, *options, *kept])
+        whole = [intent for intent in intents if is_whole(intent)]
+        sync_directories(self._fs, {os.path.dirname(self._stage.source(intent)) for intent in whole})
 
     def _finish(self, intent: Intent) -> Iterable[str]:
         """Remove what is left of the file outside, and give it its name in the archive; yields what is to be synced."""

@@ -55,7 +55,7 @@ def _sync_group(fs: Fs, paths: Sequence[str], pool: ThreadPoolExecutor) -> list[
 
 def sync_directories(fs: Fs, paths: Iterable[str]) -> None:
     """Sync directories, together where they are many; a fault is raised."""
-    each = sorted(set(paths))
+    each = list(dict.fromkeys(paths))
     if len(each) <= FEW:
         for path in each:
             fs.sync_dir(path)
