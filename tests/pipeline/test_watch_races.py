@@ -166,3 +166,34 @@ def test_a_job_whose_name_in_the_stage_a_power_cut_brought_back_is_handed_over_o
     assert drop.once().ingested == 1
     assert drop.stage() == []
     assert drop.drain() == [b"content"]
+
+
+@pytest.mark.parametrize("archive", ["", True])
+def test_a_disk_without_room_for_a_whole_batch_takes_what_it_has_room_for(drop: Drop, archive: str) -> None:
+    """What fills it must be jobs, which workers drain, and not what waits to become jobs."""
+    for n in range(10):
+        drop.deliver(f"{n}", str(n))
+
+    class SmallFs(FaultyFs):
+        def rename(self, source: str, target: str) -> None:
+            if source.startswith(drop.folder) and not target.startswith(drop.folder):
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), source)
+            super().rename(source, target)
+
+        def copy(self, source: int, target: str, mode: int) -> None:
+            if "/stage/" in target and len(drop.stage()) + len(drop.world.ls("new")) >= 3:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target)
+            super().copy(source, target, mode)
+
+    done: list[bytes] = []
+    with drop.watch(SmallFs(), archive=archive) as watcher:
+        for _ in range(8):
+            for _ in range(5):
+                drop.clock.advance(watcher.turn())
+            assert len(drop.world.ls("new")) == min(3, 10 - len(done))
+            done += drop.drain()
+    assert sorted(done) == [str(n).encode() for n in range(10)]
+    assert len(drop.events("ingested")) == 10
+    assert drop.events("skipped") == [], "our own claims are nothing odd"
+    assert drop.ls() == []
+    assert len(drop.ls(drop.kept)) == (10 if archive else 0)

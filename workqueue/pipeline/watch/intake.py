@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from errno import EDQUOT, ENOSPC
 from typing import TYPE_CHECKING, NamedTuple
 
 from workqueue.engine import records
@@ -58,6 +59,9 @@ class Intake:
         self._ledger = ledger
         self._stage = Stage(root, rules, folder, stage)
 
+        self.taken: list[Intent] = []
+        """Files that were handed over by the last calls, whatever these raised; who reads them clears the list."""
+
     @property
     def refused(self) -> list[Odd]:
         """Files that could not be taken by the last calls; who reads them clears the list."""
@@ -65,30 +69,32 @@ class Intake:
 
     # -- the verbs ---------------------------------------------------------------------------------------------
 
-    def take(self, batch: Sequence[Wanted]) -> list[Intent]:
-        """Make jobs of files; returns those that were made. A file that changed or vanished meanwhile is left out."""
+    def take(self, batch: Sequence[Wanted]) -> None:
+        """Make jobs of files. A file that changed or vanished meanwhile is left out."""
+        if not batch:
+            return
         intents = [self._intent(wanted) for wanted in batch]
         if self._rules.leave:
-            taken = [i for i, wanted in zip(intents, batch, strict=True) if self._stage.write(i, wanted.found)]
+            came = [i for i, wanted in zip(intents, batch, strict=True) if self._stage.write(i, wanted.found)]
         else:
             self._ledger.mean(intents)
-            taken = [i for i, wanted in zip(intents, batch, strict=True) if self._stage.fetch(i, wanted.found)]
-            self._ledger.end({i.name for i in intents} - {i.name for i in taken})
-        return self._hand_over(taken)
+            came = [i for i, wanted in zip(intents, batch, strict=True) if self._stage.fetch(i, wanted.found)]
+            self._ledger.end({i.name for i in intents} - {i.name for i in came})
+        self._hand_over(came)
 
-    def recover(self) -> list[Intent]:
+    def recover(self) -> None:
         """Finish what a process that died, or a step that failed, has left.
 
-        Returns also what it had handed over and may not have told: its row is still there.
+        What it had handed over, and may not have told, counts as taken now: its row is still there.
         """
         staged = set(os.listdir(self._stage.path))
         left: list[Intent] = []
-        handed_over: list[Intent] = []
         for intent in self._ledger.open():
-            if intent.name in staged or (not intent.settled and self._fs.exists(self._stage.claimed(intent))):
+            if intent.name in staged or (not intent.settled and self._stage.is_claimed(intent)):
                 left.append(intent)
             elif intent.settled:
-                handed_over.append(intent)
+                self.taken.append(intent)
+                self._ledger.end([intent.name])
             else:
                 self._never_took(intent)
         for name in sorted(staged - {intent.name for intent in left}):
@@ -97,9 +103,7 @@ class Intake:
                 left.append(Intent(name, id_of(name), parsed.label, "", "", 0, 0))
             else:
                 self._fs.discard(self._stage.staged(name))
-        taken = handed_over + self._hand_over(left)
-        self._ledger.end(intent.name for intent in handed_over)
-        return taken
+        self._hand_over(left)
 
     def _never_took(self, intent: Intent) -> None:
         """Forget a file that is where it was; a power cut may have kept its second name in the archive."""
@@ -132,9 +136,24 @@ class Intake:
 
     # -- prepare, settle, finish, publish ----------------------------------------------------------------------
 
-    def _hand_over(self, intents: Sequence[Intent]) -> list[Intent]:
+    def _hand_over(self, intents: Sequence[Intent]) -> None:
+        """Hand over all of them together; where there is no room for that, in halves, and so as many as there is.
+
+        What lies in stage/ is drained by nobody: all of it together must never be what fills the disk.
+        """
+        try:
+            self._hand_over_together(intents)
+        except OSError as error:
+            if error.errno not in {ENOSPC, EDQUOT} or len(intents) <= 1:
+                raise
+            self._stage.make_room(intents)
+            middle = len(intents) // 2
+            for half in (intents[:middle], intents[middle:]):
+                self._hand_over([each for each in half if each not in self.taken])
+
+    def _hand_over_together(self, intents: Sequence[Intent]) -> None:
         if not intents:
-            return []
+            return
         fresh = self._prepare([intent for intent in intents if not intent.settled])
         self._ledger.end({intent.name for intent in intents if not intent.settled} - {each.name for each in fresh})
         self._ledger.settle(fresh)
@@ -146,7 +165,7 @@ class Intake:
         self._fs.sync_dir(self._root.space(self._rules.queue, State.NEW))
         self._fs.sync_dir(self._stage.path)
         self._ledger.end(intent.name for intent in going)
-        return going
+        self.taken += going
 
     def _prepare(self, intents: list[Intent]) -> list[Intent]:
         """Bring each file into stage/ with all that its job needs, and sync it; returns those that could be."""
@@ -186,6 +205,7 @@ class Intake:
         below = os.path.dirname(self._stage.source(intent))
         if self._fs.discard(self._stage.claimed(intent)):
             yield below
+        self._folder.claims.discard(os.path.basename(self._stage.claimed(intent)))
         time, _, marker = intent.marker.partition(":")
         with contextlib.suppress(FileNotFoundError):
             path = self._folder.full(marker)
@@ -198,7 +218,7 @@ class Intake:
 
     def _publish(self, intent: Intent) -> None:
         staged = self._stage.staged(intent.name)
-        if intent.verdict == JOB:
+        if intent.verdict == JOB and self._fs.exists(staged):  # else this is the second try
             rename(self._root, staged, f"{self._root.space(self._rules.queue, State.NEW)}/{intent.name}")
         # A duplicate goes, it is in the archive. Of a job nothing is left here, unless a power cut on btrfs brought the
         # name back beside the new one: then rename(2) of the one to the other did nothing.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -89,7 +90,8 @@ class Ledger:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._over: list[tuple[str]] = []
+        self._over: set[str] = set()
+        """Rows of `open` that are to go with the next change."""
 
     def seen(self, keys: Sequence[bytes]) -> dict[bytes, str]:
         """Which of the keys are known, and the job of each."""
@@ -102,21 +104,18 @@ class Ledger:
 
     def mean(self, intents: Iterable[Intent]) -> None:
         """Write down, durably, what is going to be taken."""
-        with self._database.changing() as change:
-            self._drop_what_is_over()
+        with self._changing() as change:
             change.change("INSERT INTO open VALUES (?,?,?,?,?,?,?,?,?)", (intent.row() for intent in intents))
 
     def settle(self, intents: Sequence[Intent]) -> None:
         """Write down, durably, that these will be handed over, and are not to be taken again."""
-        with self._database.changing() as change:
-            self._drop_what_is_over()
-            for intent in intents:
-                intent.settled = True
-            change.change(
-                "INSERT OR REPLACE INTO open VALUES (?,?,?,?,?,?,?,?,?)", (intent.row() for intent in intents)
-            )
+        rows = [(*intent.row()[:-1], True) for intent in intents]
+        with self._changing() as change:
+            change.change("INSERT OR REPLACE INTO open VALUES (?,?,?,?,?,?,?,?,?)", rows)
             keys = ((each, intent.id) for intent in intents if intent.verdict == JOB for each in intent.keys)
             change.change("INSERT OR IGNORE INTO seen VALUES (?,?)", keys)
+        for intent in intents:
+            intent.settled = True
 
     def remember(self, pairs: Sequence[tuple[bytes, str]]) -> None:
         """Write down files that stay in the folder as duplicates of a job's."""
@@ -126,22 +125,27 @@ class Ledger:
 
     def end(self, names: Iterable[str]) -> None:
         """Forget rows of `open` with the next change; nothing is decided from them any more."""
-        self._over += [(name,) for name in names]
+        self._over.update(names)
 
     def tidy(self) -> None:
         """Forget them now."""
         if self._over:
-            with self._database.changing():
-                self._drop_what_is_over()
+            with self._changing():
+                pass
 
-    def _drop_what_is_over(self) -> None:
-        over, self._over = self._over, []
-        self._database.change("DELETE FROM open WHERE name = ?", over)
+    @contextmanager
+    def _changing(self) -> Iterator[Database]:
+        with self._database.changing() as change:
+            change.change("DELETE FROM open WHERE name = ?", [(name,) for name in self._over])
+            yield change
+        self._over.clear()
 
     def open(self) -> Iterator[Intent]:
         """What was being taken when a process died."""
         rows = self._database.ask("SELECT * FROM open")
         for name, path, archive, marker, size, mtime, verdict, keys, settled in rows:
+            if name in self._over:
+                continue
             split = tuple(keys[at : at + KEY] for at in range(0, len(keys), KEY))
             texts = (os.fsdecode(path), os.fsdecode(archive), os.fsdecode(marker))
             yield Intent(name, id_of(name), *texts, size, mtime, verdict, split, bool(settled))

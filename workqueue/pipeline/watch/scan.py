@@ -70,6 +70,8 @@ class Folder:
     def __init__(self, rules: Rules, on_directory: Callable[[str], object] = lambda _: None) -> None:
         self.rules = rules
         self._on_directory = on_directory
+        self.claims: set[str] = set()
+        """Names that are our own: files that are being copied."""
         self._kept = "" if rules.archive_base == rules.folder else rules.archive_base
 
     def full(self, path: str) -> str:
@@ -117,6 +119,8 @@ class Folder:
         return None if stat.S_ISDIR(status.st_mode) else self._judge(path, status)
 
     def _judge(self, path: str, status: os.stat_result) -> Found | Odd | None:
+        if os.path.basename(path) in self.claims:
+            return None
         if os.path.basename(path).startswith(CLAIMED):
             return Odd(path, "is being taken by another fsq watch, or was left by one that must be started again")
         if not self.rules.is_wanted(path):

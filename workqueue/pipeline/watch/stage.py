@@ -20,6 +20,8 @@ from workqueue.pipeline.watch.rules import CLAIMED
 from workqueue.pipeline.watch.scan import Odd, sign
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from workqueue.engine.root import Root
     from workqueue.pipeline.watch.ledger import Intent
     from workqueue.pipeline.watch.rules import Rules
@@ -63,6 +65,14 @@ class Stage:
         """Where a file lies while it is copied from another file system."""
         return f"{os.path.dirname(self.source(intent))}/{CLAIMED}{intent.id}"
 
+    def is_claimed(self, intent: Intent) -> bool:
+        """Whether a file is being copied from another file system."""
+        claimed = self.claimed(intent)
+        if not self._fs.exists(claimed):
+            return False
+        self._folder.claims.add(os.path.basename(claimed))
+        return True
+
     # -- fetch -------------------------------------------------------------------------------------------------
 
     def write(self, intent: Intent, found: Found) -> bool:
@@ -105,6 +115,7 @@ class Stage:
             if error.errno != EXDEV:
                 raise
             rename(self._root, source, claimed)
+            self._folder.claims.add(os.path.basename(claimed))
 
     def _check(self, intent: Intent, found: Found) -> None:
         """See that the file can be read, and is as it was judged."""
@@ -123,6 +134,13 @@ class Stage:
     def _refuse(self, intent: Intent, reason: str, *, for_good: bool = False) -> bool:
         self.refused.append(Odd(intent.path, reason, failed=True, for_good=for_good))
         return False
+
+    def make_room(self, intents: Iterable[Intent]) -> None:
+        """Remove copies of files that are still whole in their own folder; they are made again one by one."""
+        for intent in intents:
+            if not intent.settled and is_whole(intent) and self._fs.exists(self.claimed(intent)):
+                self._fs.discard(self.staged(intent.name))
+                self._fs.discard(archive.temporary(intent)) if intent.archive else None
 
     def put_back(self, intent: Intent, reason: str, *, for_good: bool = False) -> bool:
         """Give a file back that turned out to be none of ours; under a name of its own if another has come.

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import heapq
 from contextlib import contextmanager
-from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
-from workqueue.errors import QueueFull, RootError, StoreError
+from workqueue.errors import QueueFull, RootError, StoreError, told
 from workqueue.pipeline.watch.account import Account, Summary, Trouble
+from workqueue.pipeline.watch.batch import first_of, fitting
 from workqueue.pipeline.watch.dedupe import Dedupe
 from workqueue.pipeline.watch.eyes import Eyes
 from workqueue.pipeline.watch.intake import Intake
-from workqueue.pipeline.watch.ledger import JOB, version_key
+from workqueue.pipeline.watch.ledger import version_key
 from workqueue.pipeline.watch.place import occupied
 from workqueue.pipeline.watch.ready import NEVER, READY, Readiness
 from workqueue.pipeline.watch.scan import Folder, FolderGone, Found, Odd
@@ -30,14 +30,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from workqueue.engine.directory import DirectoryEngine
-    from workqueue.pipeline.watch.intake import Wanted
     from workqueue.pipeline.watch.ledger import Ledger
     from workqueue.pipeline.watch.rules import Rules
 
     Tell = Callable[[str, dict[str, object]], object]
 
-BATCH, BATCH_BYTES = 256, 64 << 20
-"""What is taken together: a signal is obeyed, and a kill costs, one batch."""
 DAY = 86400.0
 MS = 1000
 
@@ -68,7 +65,7 @@ class Watcher:
         self._sore = Sore(self._clock, self._account.say)
         self._ready: dict[str, Found] = {}
         self._due: list[tuple[float, str]] = []
-        self._must_recover = True
+        self._must_recover = self._is_new = True
         self._next_prune = 0.0
 
     # -- the loop ----------------------------------------------------------------------------------------------
@@ -147,10 +144,13 @@ class Watcher:
     def recover(self) -> None:
         """Finish what was begun: before anything else, and after every failure."""
         if self._must_recover:
-            taken = self._intake.recover()
-            self._must_recover = False
-            self._account.took(taken, recovered=True)
-            self._took_not()
+            try:
+                with told(f"finish taking files from {self._rules.folder}", self._engine.root.path):
+                    self._intake.recover()
+            finally:
+                self._took(recovered=self._is_new)
+                self._took_not()
+            self._must_recover = self._is_new = False
 
     def walk(self) -> None:
         """List the folder."""
@@ -218,48 +218,35 @@ class Watcher:
         if not self._ready:
             return False
         self._engine.root.check_same()
-        batch = self._next_batch()
+        batch = first_of(self._ready.values())
         wanted, stay, again = self._dedupe.sort(batch)
-        fitting = self._fitting(wanted)
-        taken = self._intake.take(fitting) if fitting else []
+        going = fitting(self._engine, self._rules.queue, wanted)
+        try:
+            with told(f"take files from {self._rules.folder}", self._engine.root.path):
+                self._intake.take(going)
+        finally:
+            taken = self._took()
         for found in batch:
             del self._ready[found.path]
         self._ready |= {found.path: found for found in again}
-        self._ready |= {each.found.path: each.found for each in wanted[len(fitting) :]}
-        for path in (*(intent.path for intent in taken), *(duplicate.found.path for duplicate in stay)):
-            self._sore.heal(path)
+        self._ready |= {each.found.path: each.found for each in wanted[len(going) :]}
+        for duplicate in stay:
+            self._sore.heal(duplicate.found.path)
         self._account.left(stay)
-        self._account.took(taken)
         refused = self._took_not({found.path: found for found in batch})
-        left = {each.found.path for each in fitting} - {intent.path for intent in taken} - refused
+        left = {each.found.path for each in going} - taken - refused
         self.look(left)
         if not self._ready:
             self._ledger.tidy()
         return True
 
-    def _next_batch(self) -> list[Found]:
-        batch: list[Found] = []
-        size = 0
-        for found in islice(self._ready.values(), BATCH):
-            size += found.sign.size
-            if batch and size > BATCH_BYTES:
-                break
-            batch.append(found)
-        return batch
-
-    def _fitting(self, wanted: list[Wanted]) -> list[Wanted]:
-        """As many of them as the queue's limits allow now; raises QueueFull if that is none."""
-        count = len(wanted)
-        while count:
-            jobs = [each for each in wanted[:count] if each.verdict == JOB]
-            try:
-                self._engine.check_room(self._rules.queue, len(jobs), sum(each.found.sign.size for each in jobs))
-                break
-            except QueueFull:
-                if count == 1:
-                    raise
-                count //= 2
-        return wanted[:count]
+    def _took(self, *, recovered: bool = False) -> set[str]:
+        """Count what was handed over; the paths."""
+        taken, self._intake.taken = self._intake.taken, []
+        self._account.took(taken, recovered=recovered)
+        for intent in taken:
+            self._sore.heal(intent.path)
+        return {intent.path for intent in taken}
 
     def _took_not(self, batch: dict[str, Found] | None = None) -> set[str]:
         refused = [*self._intake.refused, *self._dedupe.refused]
