@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.faults import FaultyFs
+from workqueue.errors import StoreError
+from workqueue.store.database import Database
 
 if TYPE_CHECKING:
     from pipeline.drop import Drop
@@ -185,12 +187,19 @@ def test_a_disk_without_room_for_a_whole_batch_takes_what_it_has_room_for(drop: 
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target)
             super().copy(source, target, mode)
 
+    class SmallDatabase(Database):
+        def commit(self) -> None:
+            if len(drop.stage()) + len(drop.world.ls("new")) >= 3:
+                raise StoreError("use the ledger", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), self.path)
+            super().commit()
+
     done: list[bytes] = []
-    with drop.watch(SmallFs(), archive=archive) as watcher:
-        for _ in range(8):
+    with drop.watch(SmallFs(), SmallDatabase, archive=archive) as watcher:
+        for _ in range(10):
             for _ in range(5):
                 drop.clock.advance(watcher.turn())
-            assert len(drop.world.ls("new")) == min(3, 10 - len(done))
+                watcher.walk()
+            assert len(drop.world.ls("new")) == min(2, 10 - len(done)), "a third file leaves the ledger no room"
             done += drop.drain()
     assert sorted(done) == [str(n).encode() for n in range(10)]
     assert len(drop.events("ingested")) == 10
