@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from workqueue.doctor import layout, modes, records, runs, spaces, surroundings
 from workqueue.doctor.findings import problem
+from workqueue.doctor.watch import watch
 from workqueue.errors import FsqError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ CHECKS = (
     Check("size", spaces.size),
     Check("stage", runs.stage, ("workers", "stage"), every_queue=True),
     Check("commit", runs.commit, ("commit",)),
+    Check("watch", watch, ()),
     Check("records", records.records, ("jobs",), every_queue=True),
     Check("keys", records.dead_keys, ("keys",), every_queue=True),
     Check("cancels", runs.cancels, ("cancel",), every_queue=True),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from workqueue.doctor.findings import each, many, note, problem, some
 from workqueue.doctor.layout import is_id
 from workqueue.doctor.patient import MOMENT, SHARDS
+from workqueue.doctor.watch import being_taken
 from workqueue.engine import keys, lookup
 from workqueue.engine.records import remove
 from workqueue.jobs import names
@@ -38,7 +39,8 @@ def records(patient: Patient) -> Iterator[Finding]:
     Options come before their job, and a submit that sleeps between the two must find them when it wakes: nothing can
     tell it from a dead one, so they are left to whoever knows.
     """
-    left = without_job(patient, _old_records(patient))
+    taken = being_taken(patient)
+    left = without_job(patient, _old_records(patient)) - taken
     waiting = {job_id for job_id in left if _may_be_submitted(patient, job_id)}
 
     def remove_them() -> None:

@@ -63,6 +63,10 @@ class DirectoryEngine:
             self._check_payload(job.queue, len(job.payload))
         self._limits.check(job.queue, 1, len(job.payload) if job.file is None else submit.file_size(job.file))
 
+    def check_room(self, queue: str, jobs: int, size: int) -> None:
+        """Raise QueueFull if the queue's limits do not allow so many jobs more."""
+        self._limits.check(queue, jobs, size)
+
     def put_many(self, like: NewJob, payloads: Iterable[Content]) -> Iterator[list[JobId]]:
         """Submit many jobs in batches, each all or nothing; yields the ids of each."""
         self.root.space(like.queue, "tmp")

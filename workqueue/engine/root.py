@@ -34,7 +34,9 @@ DOT = ".fsq"
 QUEUE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 DEFAULT_QUEUE = "default"
 PARTS = ("workers", "stage", "commit", "keys", "jobs", "cancel", "journal")
-OWNER_ONLY = {"stage", "commit", "keys", "jobs", "journal"}
+WATCH = "watch"
+"""A part that is made when a folder is first watched."""
+OWNER_ONLY = {"stage", "commit", "keys", "jobs", "journal", WATCH}
 SLOTS = 64
 PAGE = 4096
 SHARED = 0o020

@@ -17,11 +17,12 @@ from workqueue.engine.root import Root
 from workqueue.errors import BadInput
 from workqueue.jobs.states import State
 from workqueue.pipeline.copies import copied
-from workqueue.producer import Producer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
+
+    from workqueue.producer import Producer
 
 LIVING = (State.CUR, State.NEW, State.LATER, State.HELD)
 

@@ -1,0 +1,1 @@
+"""The watch folder: complete files become jobs, each exactly once."""
