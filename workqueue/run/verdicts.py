@@ -20,7 +20,8 @@ from workqueue.errors import BadSetting, Reject, Retry, Snooze, Stopped, TimedOu
 from workqueue.jobs.content import Damaged, encode_json
 from workqueue.jobs.durations import seconds
 from workqueue.run import board as b
-from workqueue.run.events import EVENTS, LOGGER, emit, encodable
+from workqueue.run.events import EVENTS, LOGGER, emit
+from workqueue.run.failures import brief, cause, record, words_of
 from workqueue.run.job import Job, told_by
 from workqueue.run.program import ProgramFailed
 
@@ -32,11 +33,6 @@ if TYPE_CHECKING:
     from workqueue.engine.protocol import Claim
     from workqueue.run.board import Board
     from workqueue.run.notes import HasToLeave
-
-OURS = f"{os.sep}workqueue{os.sep}run{os.sep}"
-"""What the path of a frame of ours has in it."""
-LONGEST_TRACE = 20_000
-"""Characters of a traceback that are kept; the end of it tells most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,24 +163,6 @@ def result_of(engine: DirectoryEngine, claim: Claim, value: Any) -> bytes | None
     return encode_json(value, "result") if engine.keeps(claim) else None
 
 
-def record(kind: str, error: BaseException) -> dict[str, Any]:
-    """What is kept of an exception; the traceback begins in the handler."""
-    kept = {"kind": kind, "type": type(error).__name__, "message": words_of(error)[:LONGEST_TRACE]}
-    lines = traceback.format_exception(type(error), error, error.__traceback__)
-    own = [line for line in lines if OURS not in line]
-    if any(line.lstrip().startswith("File ") for line in own):
-        kept["traceback"] = encodable("".join(own))[-LONGEST_TRACE:]
-    return kept
-
-
-def words_of(error: BaseException) -> str:
-    """What an exception says; some cannot even say it, and some say what no file can hold."""
-    try:
-        return encodable(str(error))
-    except Exception as own:  # noqa: BLE001 - the user's __str__
-        return f"(its text cannot be had: {type(own).__name__})"
-
-
 def settle(engine: DirectoryEngine, claim: Claim, verdict: Verdict, board: Board) -> None:
     """Carry out the verdict: one verb of the engine, counted and told."""
     match verdict:
@@ -270,19 +248,6 @@ def _unless_cancelled(engine: DirectoryEngine, claim: Claim, board: Board) -> bo
 
 def _dated(engine: DirectoryEngine, claim: Claim, error: dict[str, Any]) -> dict[str, Any]:
     return {"attempt": claim.name.attempt, "at": engine.root.clock.now_ms(), "worker": os.getpid(), **error}
-
-
-def cause(error: dict[str, Any]) -> str:
-    """What errors are counted by: the class, or the kind of end."""
-    return str(error.get("type") or error["kind"])
-
-
-def brief(error: dict[str, Any]) -> str:
-    """An error in one line."""
-    kind = error.get("type")
-    text = str(error["message"]).strip().split("\n")[0][:300]
-    plain = kind is None or error["kind"] in {"rejected", "retry", "timeout", "exit"}
-    return text if plain else f"{kind}: {text}" if text else str(kind)
 
 
 def _tell(board: Board, field: int, event: str, claim: Claim, *, done: bool, **fields: Any) -> None:
