@@ -5,20 +5,26 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
+import os
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from engine.conftest import empty
-from engine.disks import Crash, CrashingFs, FailingFs, LiarFs, UnsureFs
+from engine.disks import Crash, CrashingFs, FailingFs, LiarFs, RecordingFs, UnsureFs
 from engine.handovers import KINDS, PARENT, Handover, fresh, handovers
 from engine.powered import PoweredWorld
 from engine.worlds import Q, World
 from support.clocks import FakeClock
 from support.cuts import ORDERED, POSIX, SPLIT, Model
+from workqueue.engine import manifest
+from workqueue.engine.housekeeping import DoneKeeper
+from workqueue.engine.staged import Staged
+from workqueue.errors import WrongState
 from workqueue.jobs.states import State
 from workqueue.run import verdicts
+from workqueue.run.board import Board
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +32,7 @@ if TYPE_CHECKING:
 
     from workqueue.engine.directory import DirectoryEngine
     from workqueue.engine.protocol import Claim
+    from workqueue.run.job import Job
 
 
 @pytest.fixture
@@ -209,3 +216,69 @@ def test_a_run_that_the_power_ends_hands_all_over_once_or_is_run_again(
         committed.add(not is_old)
         everything_came_once(after, handover)
     assert committed == {False, True}
+
+
+def test_children_for_one_queue_cost_four_syncs_of_directories(world: World, out: str) -> None:
+    """commit/, done/, cur/ and new/ of the queue they go to: however many children there are."""
+    for kind in ("a child", "a batch"):
+        world, handover, claim = begun(world, out, kind)
+        fs = RecordingFs()
+        engine = world.open(fs)
+        fs.done.clear()
+        handover.act(engine, claim)
+        synced = [os.path.relpath(paths[0], world.path) for verb, *paths in fs.done if verb == "sync_dir"]
+        batch = synced[:1] if kind == "a batch" else []
+        assert synced == [*batch, ".fsq/commit", "default/done", "default/cur", "load/new"]
+        assert [verb for verb, *_ in fs.done].count("sync") == (6 if kind == "a batch" else 3) - 1
+        everything_came_once(world, handover)
+
+
+@pytest.mark.parametrize("kind", ["a child", "all, and its result"])
+def test_a_job_that_is_handing_over_is_not_pruned_before_its_time(world: World, out: str, kind: str) -> None:
+    """However short it is to be kept: what it has handed over would be discarded."""
+    for n in itertools.count(1):
+        world, handover, claim = begun(world, out, kind)
+        if not cut_off(world, n, partial(handover.act, claim=claim)):
+            return
+        world.clock.advance(3600)
+        DoneKeeper(world.root, Q).prune()
+        for found in list(world.engine.scan(Q, State.DONE)):
+            with contextlib.suppress(WrongState):
+                world.engine.remove(found)
+        everything_came_once(world, handover)
+
+
+def test_a_damaged_manifest_is_told_and_left(world: World, out: str) -> None:
+    """What a run handed over cannot be known any more: nothing of it is guessed, and nothing thrown away."""
+    world, handover, claim = begun(world, out, "a child")
+    assert cut_off(world, 13, partial(handover.act, claim=claim))
+    assert parent_states(world) == {State.DONE}
+    path = manifest.path(world.root, manifest.text_of(claim.name))
+    with open(path, "r+b") as file:
+        file.truncate(os.path.getsize(path) - 5)
+    told = [found for found in world.sweep() if isinstance(found, str)]
+    assert len(told) == 1
+    assert "damaged" in told[0]
+    assert len(world.dot("commit")) == 2
+    assert handover.jobs(world) == []
+
+
+def test_a_run_to_which_the_disk_refused_anything_cannot_commit(world: World, out: str) -> None:
+    """Also if the handler caught the error and went on."""
+    world, _, claim = begun(world, out, "a child")
+
+    def handle(job: Job) -> None:
+        with contextlib.suppress(OSError):
+            job.submit(b"lost", queue="load", key="k")
+        job.submit(b"child", queue="load")
+
+    fs = FailingFs(1, errno.ENOSPC)
+    engine = world.open(fs)
+    claim.staged = Staged(engine.root, claim)
+    fs.armed = True
+    board = Board()
+    verdict = verdicts.attempt(engine, claim, handle, board)
+    board.close()
+    assert isinstance(verdict, verdicts.Again)
+    claim.staged.discard()
+    assert world.dot("commit") == []

@@ -174,8 +174,8 @@ def settle(engine: DirectoryEngine, claim: Claim, verdict: Verdict, board: Board
         case PutOff(delay, reason):
             if _unless_cancelled(engine, claim, board):
                 moved = engine.defer(claim, delay, free=True)
-                told = {"took": board.seconds(), "delay": delay, "error": reason}
-                _tell(board, b.SNOOZED, "snoozed", claim, done=moved, **told)
+                took = board.seconds()
+                _tell(board, b.SNOOZED, "snoozed", claim, done=moved, took=took, delay=delay, error=reason)
         case Unreadable(reason):
             moved = engine.corrupt(claim, reason)
             name, took = claim.name.ready(), board.seconds()
