@@ -179,7 +179,7 @@ def handovers(out: str) -> dict[str, Handover]:
         "children": Handover(out, children, ran=few, files=old),
         "a batch": Handover(out, batch, ran={b"child %d" % n: 1 for n in range(FEW + 1)}, files=old),
         "a keyed child": Handover(out, keyed, ran=one, files=old),
-        "its key": Handover(out, heir, ran=one, files=old, key="k"),
+        "its key": Handover(out, heir, ran=one, files=old, key="k", key_for=60),
         "a file": Handover(out, copied, ran={b"old": 1}, files=old),
         "outputs": Handover(out, output, deep, replaced, given_up, ran={}, files=files),
         "rejects": Handover(out, rejects, ran={}, files={**old, "rejected": lines}),
