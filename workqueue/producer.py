@@ -72,6 +72,7 @@ class Producer:
         expires: Duration | None = None,
         keep: Duration | None = None,
         headers: Mapping[str, Any] | None = None,
+        reject_limit: int | str | None = None,
         label: str = "",
         durable: bool = True,
     ) -> JobRef:
@@ -86,6 +87,7 @@ class Producer:
         wishes: Wishes = {
             "delay": delay, "at": at, "priority": priority, "key": key, "key_for": key_for, "timeout": timeout,
             "max_attempts": max_attempts, "expires": expires, "keep": keep, "headers": headers, "label": label,
+            "reject_limit": reject_limit,
         }  # fmt: skip
         job = new_job(self._clock, queue, wishes, durable=durable)
         job.again = again
@@ -107,6 +109,7 @@ class Producer:
         expires: Duration | None = None,
         keep: Duration | None = None,
         headers: Mapping[str, Any] | None = None,
+        reject_limit: int | str | None = None,
         label: str = "",
         labels: Iterable[str] | None = None,
         durable: bool = True,
@@ -121,6 +124,7 @@ class Producer:
         wishes: Wishes = {
             "delay": delay, "at": at, "priority": priority, "timeout": timeout, "max_attempts": max_attempts,
             "expires": expires, "keep": keep, "headers": headers, "label": label,
+            "reject_limit": reject_limit,
         }  # fmt: skip
         like = new_job(self._clock, queue, wishes, durable=durable)
         self._prepare(queue)

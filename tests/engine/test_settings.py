@@ -10,6 +10,7 @@ import pytest
 
 from workqueue.engine.settings import NAMES, READERS, Settings, SettingsFile, suggestion
 from workqueue.errors import BadSetting, StoreError
+from workqueue.jobs.rejects import RejectLimit
 from workqueue.jobs.retry import Backoff
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def test_the_defaults(tmp_path: Path) -> None:
         max_payload=64 << 20,
         tmp_age=129600,
         journal=2592000,
+        reject_limit=None,
     )
 
 
@@ -51,6 +53,7 @@ VALUES = {
     "max_payload": ("1K", 1024),
     "tmp_age": ("1h", 3600.0),
     "journal": ("7d", 604800.0),
+    "reject_limit": ("1%", RejectLimit(1, is_share=True)),
 }
 
 

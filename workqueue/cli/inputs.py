@@ -17,6 +17,7 @@ from workqueue.cli.job_options import (
     HeaderOption,
     KeepOption,
     PriorityOption,
+    RejectLimitOption,
     TimeoutOption,
     VolatileOption,
     job_options,
@@ -73,6 +74,7 @@ def split(
     timeout: TimeoutOption = None,
     expires: ExpiresOption = None,
     keep: KeepOption = None,
+    reject_limit: RejectLimitOption = None,
     label: Annotated[str, typer.Option(help="A name for people. Default: the file's, with the piece's number.")] = "",
     volatile: VolatileOption = False,
     as_json: JsonOption = False,
@@ -83,7 +85,7 @@ def split(
 
     options = job_options(
         queue=queue, delay=delay, at=at, priority=priority, max_attempts=max_attempts, timeout=timeout,
-        expires=expires, keep=keep, label=label, volatile=volatile,
+        expires=expires, keep=keep, reject_limit=reject_limit, label=label, volatile=volatile,
     )  # fmt: skip
     if not once and (key_for is not None or again):
         raise BadSetting("--key-for and --again go with --once")
@@ -147,6 +149,7 @@ def backfill(
     timeout: TimeoutOption = None,
     expires: ExpiresOption = None,
     keep: KeepOption = None,
+    reject_limit: RejectLimitOption = None,
     header: HeaderOption = None,
     label: Annotated[str, typer.Option(help="A name for people. Default: where the partition starts.")] = "",
     volatile: VolatileOption = False,
@@ -158,7 +161,7 @@ def backfill(
 
     options = job_options(
         queue=queue, delay=delay, at=at, priority=priority, max_attempts=max_attempts, timeout=timeout,
-        expires=expires, keep=keep, header=header, label=label, volatile=volatile,
+        expires=expires, keep=keep, reject_limit=reject_limit, header=header, label=label, volatile=volatile,
     )  # fmt: skip
     open_engine(context, root).root.space(queue, State.NEW)
     made = jobs_of_partitions(first, last, each, zone=zone, yes=yes, payload=payload, raw=raw, key=key)

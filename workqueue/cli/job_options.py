@@ -18,6 +18,9 @@ AttemptsOption = Annotated[int | None, typer.Option("--max-attempts", help="Star
 TimeoutOption = Annotated[str | None, typer.Option("--timeout", help="How long one run may take.")]
 ExpiresOption = Annotated[str | None, typer.Option("--expires", help="Fail it if it was not started within this time.")]
 KeepOption = Annotated[str | None, typer.Option("--keep", help="Keep the outcome in done/ for so long.")]
+RejectLimitOption = Annotated[
+    str | None, typer.Option("--reject-limit", help="Fail a run that rejects more records: 100, or 1% of those read.")
+]
 HeaderOption = Annotated[
     list[str] | None, typer.Option("--header", metavar="NAME=TEXT", help="Given beside the payload.")
 ]

@@ -20,6 +20,7 @@ from workqueue.cli.job_options import (
     HeaderOption,
     KeepOption,
     PriorityOption,
+    RejectLimitOption,
     TimeoutOption,
     VolatileOption,
     job_options,
@@ -91,6 +92,7 @@ def submit(
     timeout: TimeoutOption = None,
     expires: ExpiresOption = None,
     keep: KeepOption = None,
+    reject_limit: RejectLimitOption = None,
     header: HeaderOption = None,
     label: Annotated[str, typer.Option(help="A name for people, seen in ls. With --each: by default the file's.")] = "",
     volatile: VolatileOption = False,
@@ -101,7 +103,7 @@ def submit(
     """Submit a job, and print its id. When this exits 0 the job survives kill -9 and a power cut."""
     options = job_options(
         queue=queue, delay=delay, at=at, priority=priority, max_attempts=max_attempts, timeout=timeout,
-        expires=expires, keep=keep, header=header, label=label, volatile=volatile,
+        expires=expires, keep=keep, reject_limit=reject_limit, header=header, label=label, volatile=volatile,
     )  # fmt: skip
     producer = Producer(root_path(context, root))
     if each:

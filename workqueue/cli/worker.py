@@ -12,6 +12,7 @@ import msgspec
 import typer
 
 from workqueue.cli.app import RootOption, app, root_path
+from workqueue.cli.job_options import RejectLimitOption
 from workqueue.engine.root import DEFAULT_QUEUE
 from workqueue.errors import BadSetting, told
 
@@ -53,6 +54,7 @@ def worker(
     timeout: Annotated[str | None, typer.Option(help="How long one run may take.")] = None,
     grace: Annotated[str | None, typer.Option(help="Time to finish after a stop or a timeout.")] = None,
     keep_done: Annotated[str | None, typer.Option(help="Keep finished jobs in done/ for so long.")] = None,
+    reject_limit: RejectLimitOption = None,
     max_jobs: Annotated[int | None, typer.Option(min=1, help="Replace a worker after so many jobs.")] = None,
     max_rss: Annotated[str | None, typer.Option(metavar="SIZE", help="Memory of a worker, as in 2G.")] = None,
     log: Annotated[str, typer.Option(metavar="text|json", help="Form of the log lines on stderr.")] = "text",
@@ -85,6 +87,7 @@ def worker(
         backoff=backoff,
         timeout=timeout,
         keep_done=keep_done,
+        reject_limit=reject_limit,
         max_jobs=max_jobs,
         max_rss=max_rss,
         grace=grace,

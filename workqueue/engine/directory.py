@@ -14,6 +14,7 @@ from workqueue.engine.limits import Limits
 from workqueue.engine.staged import Staged
 from workqueue.errors import BadPayload
 from workqueue.jobs.durations import shown_size
+from workqueue.jobs.rejects import RejectLimit, reject_limit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -118,6 +119,11 @@ class DirectoryEngine:
         """Stage a child; refused as a submit would be."""
         self._check(job)
         return self.stage(claim).job(job)
+
+    def reject_limit(self, claim: Claim) -> RejectLimit | None:
+        """How many records the run may reject: the job's own limit, or the queue's."""
+        own = claim.options.reject_limit
+        return self.settings(claim.queue).reject_limit if own is None else reject_limit(own, "reject_limit")
 
     def seal(self, claim: Claim, result: bytes | None) -> None:
         """Make durable what a run has staged, so that its end can be the commit."""

@@ -12,6 +12,7 @@ from workqueue.errors import BadInput, BadSetting
 from workqueue.jobs import names
 from workqueue.jobs.content import Options, encode_json, encode_payload
 from workqueue.jobs.durations import moment, seconds
+from workqueue.jobs.rejects import reject_limit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +40,7 @@ class Wishes(TypedDict, total=False):
     expires: Duration | None
     keep: Duration | None
     headers: Mapping[str, Any] | None
+    reject_limit: int | str | None
     label: str
 
 
@@ -93,6 +95,7 @@ def _options(clock: Clock, wishes: Wishes) -> Options:
         expires=None if expires is None else clock.now_ms() + int(seconds(expires, "expires") * 1000),
         keep=_seconds(wishes, "keep"),
         headers=_headers(wishes.get("headers")),
+        reject_limit=_reject_limit(wishes.get("reject_limit")),
     )
 
 
@@ -111,6 +114,10 @@ def _key(wishes: Wishes) -> str | None:
 def _seconds(wishes: Wishes, name: str) -> float | None:
     value: Any = wishes.get(name)
     return None if value is None else seconds(value, name)
+
+
+def _reject_limit(value: int | str | None) -> str | None:
+    return None if value is None else str(reject_limit(value, "reject_limit"))
 
 
 def _headers(headers: Mapping[str, Any] | None) -> dict[str, Any] | None:

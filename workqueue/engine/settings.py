@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from workqueue.errors import BadSetting, StoreError
 from workqueue.jobs.durations import seconds, size
+from workqueue.jobs.rejects import RejectLimit, reject_limit
 from workqueue.jobs.retry import Backoff, backoff
 from workqueue.store.fs import FS
 
@@ -39,6 +40,7 @@ class Settings:
     min_free: int | None = None
     max_payload: int = 64 << 20
     tmp_age: float = 36 * 3600.0
+    reject_limit: RejectLimit | None = None
     journal: float = 30 * 86400.0
 
 
@@ -60,6 +62,7 @@ READERS: dict[str, Callable[[Any, str], Any]] = {
     "min_free": size,
     "max_payload": size,
     "tmp_age": seconds,
+    "reject_limit": reject_limit,
     "journal": seconds,
 }
 NAMES = [field.name for field in fields(Settings)]

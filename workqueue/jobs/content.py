@@ -48,6 +48,7 @@ class Options(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=False):
     name: str | None = None
     """With a key: the job's first name, by which the key's holder is looked up."""
     headers: dict[str, Any] | None = None
+    reject_limit: str | None = None
 
 
 _options_decoder = msgspec.json.Decoder(Options)

@@ -10,5 +10,15 @@
 from workqueue.pipeline.partitions import Partition, partitions
 from workqueue.pipeline.pieces import Pieces, split
 from workqueue.pipeline.reading import open_piece
+from workqueue.pipeline.rejects import Rejected, is_rejects, read_rejects
 
-__all__ = ["Partition", "Pieces", "open_piece", "partitions", "split"]
+__all__ = [
+    "Partition",
+    "Pieces",
+    "Rejected",
+    "is_rejects",
+    "open_piece",
+    "partitions",
+    "read_rejects",
+    "split",
+]

@@ -149,10 +149,15 @@ class Job:
     def reject(self, record: Any, reason: str) -> None:
         """Put a record aside: a line of QUEUE/rejected/ID-ATTEMPT.jsonl, which is there when this run succeeds.
 
-        If the run fails they are kept with its error. The record is a JSON value, or text.
+        If the run fails they are kept with its error. The record is a JSON value, or text. Raises TooManyRejects, which
+        ends the job as failed, when there are more than `reject_limit` allows.
         """
         line = encode_json({"record": record, "reason": str(reason)}, "rejected record")
-        self._engine.stage(self._claim).reject(line + b"\n")
+        staged = self._engine.stage(self._claim)
+        staged.reject(line + b"\n")
+        limit = self._engine.reject_limit(self._claim)
+        if limit is not None:
+            limit.check_number(staged.rejected)
 
     # -- how far this run has come -----------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from workqueue.engine.journal_buffer import JournalBuffer
     from workqueue.engine.protocol import Claim
     from workqueue.run.board import Board
-    from workqueue.run.notes import HasToLeave
+    from workqueue.run.notes import HasToLeave, Notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +139,18 @@ def _attempt(engine: DirectoryEngine, claim: Claim, call: Callable[[Job], Any], 
         if has_left(job):
             return Left()  # it returned all the same, or a thread of it was told: who knows whether all is done
         result = result_of(engine, claim, value)
+        check_rejects(engine, claim, told_by(job))
         engine.seal(claim, result)
         return Done(result)
     except BaseException as error:  # noqa: BLE001 - whatever the handler raises is the job's, not ours
         return Left() if has_left(job) and is_leaving(error) else of_exception(error)
+
+
+def check_rejects(engine: DirectoryEngine, claim: Claim, notes: Notes | None) -> None:
+    """Refuse to commit a run that has rejected too many records, though its handler returned."""
+    limit = engine.reject_limit(claim) if claim.staged is not None and claim.staged.rejected else None
+    if limit is not None and claim.staged is not None:
+        limit.check(claim.staged.rejected, notes.counts.get("read") if notes else None)
 
 
 def has_left(job: Job) -> bool:

@@ -49,6 +49,7 @@ class Worker:
         backoff: str | None = None,
         timeout: float | str | timedelta | None = None,
         keep_done: float | str | timedelta | None = None,
+        reject_limit: int | str | None = None,
         max_jobs: int | None = None,
         max_rss: int | str | None = None,
         grace: float | str | timedelta | None = None,
@@ -66,7 +67,10 @@ class Worker:
             max_rss=None if max_rss is None else size(max_rss, "max_rss"),
             grace=GRACE if grace is None else seconds(grace, "grace"),
         )
-        overrides = {"max_attempts": max_attempts, "backoff": backoff, "timeout": timeout, "keep_done": keep_done}
+        overrides = {
+            "max_attempts": max_attempts, "backoff": backoff, "timeout": timeout, "keep_done": keep_done,
+            "reject_limit": reject_limit,
+        }  # fmt: skip
         self._root = Root(find_root(root), overrides=overrides, clock=clock)
         for queue in self._options.queues:
             self._root.make_queue(queue)
