@@ -384,7 +384,7 @@ def test_the_defaults_in_the_readme_are_those_of_the_code() -> None:
 
 
 def test_the_types_of_the_settings_are_those_of_their_readers() -> None:
-    words = {"count": "whole", "duration": "seconds", "size": "size", "range": "backoff"}
+    words = {"count": "whole", "duration": "seconds", "size": "size", "range": "backoff", "limit": "reject_limit"}
     for name, kind, _, _ in rows(DOCS / "settings.md", "setting"):
         assert READERS[code(name)[0]].__name__ == words[kind], name
 

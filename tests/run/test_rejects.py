@@ -126,7 +126,7 @@ def rejects_of(root: str, count: int) -> list[str]:
 
 def test_rejected_records_become_a_job_that_reads_them(root: str, fsq: Fsq) -> None:
     rejects_of(root, 3)
-    status, out, err = fsq("-r", root, "resubmit-rejects", "--all")
+    status, out, err = fsq("-r", root, "resubmit", "--all")
     assert (status, len(out.split()), err) == (0, 3, "3 submitted to queue 'default'\n")
     found: list[Rejected] = []
 
@@ -143,9 +143,9 @@ def test_rejected_records_become_a_job_that_reads_them(root: str, fsq: Fsq) -> N
 def test_those_of_one_job_can_be_chosen_and_sent_elsewhere(root: str, fsq: Fsq) -> None:
     first, second = (os.path.basename(path) for path in rejects_of(root, 2))
     fsq("-r", root, "init", "-q", "mend", root)
-    assert fsq("-r", root, "resubmit-rejects", first[:26], "--to", "mend", "--json").status == 0
+    assert fsq("-r", root, "resubmit", first[:26], "--to", "mend", "--json").status == 0
     assert fsq.ls("mend") == {"new": 1}
-    assert fsq("-r", root, "resubmit-rejects", second).status == 0
+    assert fsq("-r", root, "resubmit", second).status == 0
     assert fsq.ls() == {"new": 1}
 
 
@@ -160,7 +160,7 @@ def test_those_of_one_job_can_be_chosen_and_sent_elsewhere(root: str, fsq: Fsq) 
 )
 def test_what_means_no_records_is_refused(root: str, fsq: Fsq, words: list[str], status: int, text: str) -> None:
     rejects_of(root, 1)
-    result = fsq("-r", root, "resubmit-rejects", *words)
+    result = fsq("-r", root, "resubmit", *words)
     assert result.status == status
     assert text in result.err
     assert len(files(Root(root), "default")) == 1

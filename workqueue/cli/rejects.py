@@ -1,4 +1,4 @@
-"""fsq resubmit-rejects."""
+"""fsq resubmit."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from workqueue.producer import Producer
 
 
 @app.command(
-    "resubmit-rejects",
-    epilog="Examples:  fsq resubmit-rejects 01JD8Z7Q4M9X3V2T6B1C0N5KEY -q load  ·  fsq resubmit-rejects --all -q load",
+    epilog="Examples:  fsq resubmit 01JD8Z7Q4M9X3V2T6B1C0N5KEY -q load  ·  fsq resubmit --all -q load",
 )
-def resubmit_rejects(
+def resubmit(
     context: typer.Context,
     ids: Annotated[
         list[str] | None,

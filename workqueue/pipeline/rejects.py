@@ -77,7 +77,7 @@ def is_rejects(job: Job) -> bool:
 
 
 def read_rejects(job: Job) -> Iterator[Rejected]:
-    """The records of a job that `fsq resubmit-rejects` has made, one by one.
+    """The records of a job that `fsq resubmit` has made, one by one.
 
     >>> def load(job):                                                      # doctest: +SKIP
     ...     rows = [each.record for each in read_rejects(job)] if is_rejects(job) else read(job.payload)
