@@ -1,4 +1,4 @@
-"""Measure wake-ups (idle, and while other workers claim), idle CPU, recovery after kill -9, and what a run tells."""
+"""Measure wake-ups, idle CPU, recovery after kill -9, and what it costs that a run tells or hands over."""
 
 from __future__ import annotations
 
@@ -148,6 +148,41 @@ def telling(producer: Producer) -> dict[str, float]:
     return {name: round(value, 1) for name, value in found.items()}
 
 
+HANDOVERS = {"nothing": 0, "1 child": 1, "10 children": 10, "1000 children": 1000}
+
+
+def handing_over(root: str, count: int) -> dict[str, dict[str, float]]:
+    """Milliseconds from the handler's start to the job's end, by what it hands over; and times a job without."""
+    engine = DirectoryEngine(Root(root))
+    engine.make_queue("next")
+    times: dict[str, list[float]] = {name: [] for name in (*HANDOVERS, "an output")}
+    for turn in range(count):
+        for name, found in times.items():
+            found.append(one_handover(engine, f"{os.path.dirname(root)}/out-{turn}", HANDOVERS.get(name)))
+    medians = {name: sorted(found)[count // 2] for name, found in times.items()}
+    return {
+        name: {"p50_ms": round(value * 1000, 3), "times": round(value / medians["nothing"], 1)}
+        for name, value in medians.items()
+    }
+
+
+def one_handover(engine: DirectoryEngine, path: str, children: int | None) -> float:
+    """Run one job that hands over so many children, or a file."""
+    job_id = Producer(engine.root.path).submit(0).id
+    claim = engine.take("default", f"5-{job_id}-0", 63)
+    assert isinstance(claim, Claim)
+    job = Job(engine, claim)
+    begun = time.monotonic()
+    for number in range(children or 0):
+        job.submit(number, queue="next")
+    if children is None:
+        with job.output(path) as file:
+            file.write(b"x" * 1000)
+    engine.seal(claim, None)
+    engine.finish(claim)
+    return time.monotonic() - begun
+
+
 def main() -> int:
     """Measure, and print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -160,6 +195,7 @@ def main() -> int:
     found: dict[str, object] = {}
     try:
         found["a handler tells"] = telling(producer)
+        found["a handler hands over"] = handing_over(producer.root, min(given.count, 100))
         with workers(producer.root, 4) as pid:
             found["wake-up, idle"] = wakeups(directory, producer, given.count, "idle", crowd=False)
             found["wake-up, while others claim"] = wakeups(directory, producer, given.count, "crowd", crowd=True)

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import itertools
 import os
+import threading
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from engine.powered import PoweredWorld
 from engine.worlds import Q, World
 from support.clocks import FakeClock
 from support.cuts import ORDERED, POSIX, SPLIT, Model
+from support.disks import UnsyncedFs
 from workqueue.engine import manifest
 from workqueue.engine.housekeeping import DoneKeeper
 from workqueue.engine.staged import Staged
@@ -282,3 +284,30 @@ def test_a_run_to_which_the_disk_refused_anything_cannot_commit(world: World, ou
     assert isinstance(verdict, verdicts.Again)
     claim.staged.discard()
     assert world.dot("commit") == []
+
+
+class MeetingFs(UnsyncedFs):
+    """Waits a little, before it makes a file, for another thread that comes to do the same."""
+
+    def __init__(self) -> None:
+        self.barrier = threading.Barrier(2)
+
+    def create(self, path: str, mode: int = 0o600, access: int = os.O_WRONLY) -> int:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            self.barrier.wait(0.3)
+        return super().create(path, mode, access)
+
+
+def test_threads_that_reject_at_the_same_time_share_one_file(world: World, out: str) -> None:
+    world, _, claim = begun(world, out, "rejects")
+    staged = Staged(world.open(MeetingFs()).root, claim)
+    threads = [threading.Thread(target=staged.reject, args=(b"%d\n" % n,)) for n in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    staged.seal()
+    found = manifest.read(world.root, manifest.text_of(claim.name))
+    assert found is not None
+    assert [item.to for item in found.items] == [f"default/rejected/{claim.id}-1.jsonl"]
+    staged.discard()

@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -430,3 +433,55 @@ def test_a_checkpoint_is_not_taken_over_what_would_be_lost(root: str, producer: 
     counts = drain(root, handle)
     assert counts["done"] == 1
     assert os.listdir(f"{root}/.fsq/jobs") == []
+
+
+def test_threads_of_a_handler_share_what_it_stages(root: str, producer: Producer, tmp_path: Path) -> None:
+    producer.submit(0)
+
+    together = threading.Barrier(8)
+
+    def part(job: Job, n: int) -> None:
+        if n < together.parties:
+            together.wait(10)
+        job.reject(n, "x")
+        job.submit(n, queue="load")
+        job.submit(n, queue="load", key=f"k{n}")
+        with job.output(tmp_path / f"out/{n}") as file:
+            file.write(b"x")
+
+    def handle(job: Job) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            for done in [pool.submit(part, job, n) for n in range(100)]:
+                done.result()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # threads take turns as often as they can
+    try:
+        _, came = run(root, handle)
+    finally:
+        sys.setswitchinterval(interval)
+    assert sorted(child.payload for child in came) == sorted([*range(100)] * 2)
+    assert len(os.listdir(tmp_path / "out")) == 100
+    [rejected] = os.listdir(f"{root}/default/rejected")
+    with open(f"{root}/default/rejected/{rejected}") as file:
+        assert sorted(json.loads(line)["record"] for line in file) == [*range(100)]
+
+
+def test_what_a_forked_process_stages_is_refused(root: str, producer: Producer) -> None:
+    """It would be lost: only the handler's own process commits."""
+    producer.submit(0)
+
+    def handle(job: Job) -> None:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                job.submit(1, queue="load")
+            except WrongState as error:
+                os._exit(17 if "another process" in str(error) else 1)
+            os._exit(0)
+        _, status = os.waitpid(pid, 0)
+        assert os.waitstatus_to_exitcode(status) == 17
+
+    counts, came = run(root, handle)
+    assert counts["done"] == 1
+    assert came == []

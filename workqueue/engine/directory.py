@@ -6,6 +6,7 @@ stands in the module that does it. What a producer has no use for is imported wh
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from workqueue.engine import batches, claims, lookup, operate, records, settle, submit
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from workqueue.jobs.ids import JobId
     from workqueue.jobs.progress import Progress
     from workqueue.jobs.states import State
+
+STAGING = threading.Lock()
 
 
 class DirectoryEngine:
@@ -111,9 +114,10 @@ class DirectoryEngine:
 
     def stage(self, claim: Claim) -> Staged:
         """What a run will hand over when it commits."""
-        if claim.staged is None:
-            claim.staged = Staged(self.root, claim)
-        return claim.staged
+        with STAGING:  # a handler's threads share one
+            if claim.staged is None:
+                claim.staged = Staged(self.root, claim)
+            return claim.staged
 
     def stage_job(self, claim: Claim, job: NewJob) -> JobId:
         """Stage a child; refused as a submit would be."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from contextlib import contextmanager
 from functools import partial
 from typing import IO, TYPE_CHECKING, Any
@@ -57,6 +58,7 @@ class Staged:
         self.rejected = 0
         """Records."""
         self._broken: OSError | None = None
+        self._lock = threading.RLock()
 
     @property
     def is_empty(self) -> bool:
@@ -145,8 +147,9 @@ class Staged:
 
     @contextmanager
     def _disk(self, doing: str) -> Iterator[None]:
+        """One thread of the handler at a time; what the disk refuses is remembered."""
         try:
-            with told(doing, self._root.dot("commit")):
+            with self._lock, told(doing, self._root.dot("commit")):
                 yield
         except OSError as error:
             self._broken = self._broken or error

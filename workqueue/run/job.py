@@ -7,7 +7,7 @@ import threading
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal
 
 from workqueue.engine.newjob import NOTHING, give, new_job
-from workqueue.errors import BadInput
+from workqueue.errors import BadInput, WrongState
 from workqueue.jobs.content import decode_payload, encode_json
 from workqueue.jobs.ids import milliseconds, moment
 from workqueue.producer import JobRef
@@ -33,7 +33,7 @@ class Job:
     A handler should be idempotent: a job whose worker dies is run again, under the same `id`, with the next `attempt`.
     """
 
-    __slots__ = ("_board", "_claim", "_engine", "_has_to_leave", "_notes", "_payload", "max_attempts")
+    __slots__ = ("_board", "_claim", "_engine", "_has_to_leave", "_notes", "_payload", "_pid", "max_attempts")
 
     def __init__(
         self,
@@ -48,6 +48,7 @@ class Job:
         self._has_to_leave = has_to_leave
         self._notes: Notes | None = None
         self._payload = UNREAD
+        self._pid = os.getpid()
         self.max_attempts: int = claim.options.max_attempts or engine.settings(claim.queue).max_attempts
 
     def __repr__(self) -> str:
@@ -133,6 +134,7 @@ class Job:
         """
         if mode not in {"link", "copy"}:
             raise BadInput(f"mode {mode!r}: a file is staged by link or copy; the file itself stays where it is")
+        self._check_process()
         job = new_job(self._engine.root.clock, queue, wishes)
         give(job, payload, file, mode)
         return JobRef(self._engine, self._engine.stage_job(self._claim, job), queue, created=True)
@@ -144,6 +146,7 @@ class Job:
         are missing are made. The mode is `permissions` less the umask. Until then the file is beside its destination
         under a hidden name, `f.name`, which another program may write as well.
         """
+        self._check_process()
         return self._engine.stage(self._claim).output(os.fspath(path), mode, permissions)
 
     def reject(self, record: Any, reason: str) -> None:
@@ -152,12 +155,18 @@ class Job:
         If the run fails they are kept with its error. The record is a JSON value, or text. Raises TooManyRejects, which
         ends the job as failed, when there are more than `reject_limit` allows.
         """
+        self._check_process()
         line = encode_json({"record": record, "reason": str(reason)}, "rejected record")
         staged = self._engine.stage(self._claim)
         staged.reject(line + b"\n")
         limit = self._engine.reject_limit(self._claim)
         if limit is not None:
             limit.check_number(staged.rejected)
+
+    def _check_process(self) -> None:
+        """Refuse what would be lost: a process that the handler has forked does not commit."""
+        if os.getpid() != self._pid:
+            raise WrongState(f"job {self.id}: staged by another process than its handler's: return it to that one")
 
     # -- how far this run has come -----------------------------------------------------------------------------
 
