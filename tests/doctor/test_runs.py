@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from doctor.wards import NOTE, PROBLEM, QUIET, cured, fix, found, healthy, left_alone, look, snapshot
+from doctor.wards import NOTE, PROBLEM, QUIET, cured, fix, found, healthy, look, snapshot
+from engine.befores import committed, sealed, stage_a_child
 from engine.children import Child, rest_for_ever
 from engine.worlds import Q, World, plain_name
 from workqueue.doctor import runs
@@ -19,6 +20,7 @@ from workqueue.jobs.states import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 ID = plain_name()[2:28]
 
@@ -150,9 +152,55 @@ def test_a_stage_is_not_told_of_beside_its_claim(world: World) -> None:
     found(world, "running", PROBLEM)
 
 
-def test_a_sealed_run_is_left_to_the_version_that_made_it(world: World) -> None:
-    os.mkdir(world.root.dot("commit", f"{plain_name(attempt=1)}@3.k2x9"))
-    assert "sealed by a later version of fsq" in left_alone(world, "commit", PROBLEM).message
+def test_what_a_dead_worker_s_run_has_handed_over_is_put_in_its_place(world: World) -> None:
+    job_id = committed(world)
+    finding = cured(world, "commit", PROBLEM)
+    assert "what 1 run handed over is not all in its place" in finding.message
+    assert world.states(job_id) == []
+    assert len(world.ls("new")) == 1
+
+
+def test_what_a_run_had_staged_that_did_not_commit_is_removed(world: World) -> None:
+    """As a power cut leaves it that has undone the claim."""
+    job_id = sealed(world)
+    [name] = world.ls("cur")
+    os.rename(world.at("cur", name), world.at("new", f"5-{job_id}-0"))
+    assert "staged by 1 run whose worker died" in cured(world, "commit", NOTE).message
+    assert world.states(job_id) == [State.NEW]
+
+
+def test_a_run_that_is_sealed_is_found_among_the_claims_alone(world: World) -> None:
+    sealed(world)
+    found(world, "running", PROBLEM)
+
+
+def test_a_living_worker_s_run_may_stage(world: World) -> None:
+    world.put()
+    slot = slots.try_lock(world.root, 5)
+    assert slot is not None
+    slot.sign()
+    claim = world.take(slot=5)
+    stage_a_child(world.engine, claim)
+    healthy(world)
+    assert claim.staged is not None
+    slot.close()
+
+
+def test_what_cannot_be_put_in_its_place_is_told_and_stays(world: World, tmp_path: Path) -> None:
+    """A directory stands where the file is to go."""
+    world.put()
+    claim = world.take()
+    with world.engine.stage(claim).output(str(tmp_path / "out"), "w", 0o600) as file:
+        file.write("whole")
+    world.engine.seal(claim, None)
+    os.rename(claim.path, world.at("done", claim.name.claimed()))
+    (tmp_path / "out").mkdir()
+    [finding] = fix(world).findings
+    assert (finding.check, finding.fixed) == ("commit", False)
+    assert world.states(claim.id) == [State.DONE]
+    (tmp_path / "out").rmdir()
+    cured(world, "commit", PROBLEM)
+    assert (tmp_path / "out").read_text() == "whole"
 
 
 # -- orders to cancel ------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from workqueue.engine import operate, settle
+from workqueue.engine.protocol import NewJob
 from workqueue.jobs.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
@@ -126,6 +127,34 @@ def with_stage(world: World) -> str:
     """A job whose run has a directory under stage/, and whose worker is dead."""
     job_id = running(world)
     world.engine.payload_path(the_claim(world.engine, job_id))
+    return job_id
+
+
+def stage_a_child(engine: DirectoryEngine, claim: Claim) -> None:
+    """What a run does whose handler submits a job, up to its end."""
+    engine.stage_job(claim, NewJob("default", b"child", "bytes"))
+    try:
+        engine.seal(claim, None)
+    except BaseException:
+        if claim.staged is not None:
+            claim.staged.close()
+        raise
+
+
+def sealed(world: World, **options: Any) -> str:
+    """A job whose worker died when all that its run hands over was durable, before the commit."""
+    job_id = running(world, **options)
+    stage_a_child(world.engine, the_claim(world.engine, job_id))
+    return job_id
+
+
+def committed(world: World) -> str:
+    """A job whose worker died between the commit and all that follows it."""
+    job_id = sealed(world, key="k")
+    claim = the_claim(world.engine, job_id)
+    world.root.fs.rename(claim.path, world.at("done", claim.name.claimed()))
+    world.root.fs.sync_dir(world.at("done"))
+    world.root.fs.sync_dir(world.at("cur"))
     return job_id
 
 

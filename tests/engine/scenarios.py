@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from engine.befores import (
     again,
+    committed,
     delayed,
     delayed_batch,
     failed,
@@ -28,6 +29,8 @@ from engine.befores import (
     running,
     saved,
     saved_and_failed,
+    sealed,
+    stage_a_child,
     the_claim,
     with_stage,
 )
@@ -76,6 +79,18 @@ def staged(end: Callable[[DirectoryEngine, Claim], object]) -> Act:
         end(engine, claim)
 
     return run(act)
+
+
+def commit(engine: DirectoryEngine, claim: Claim) -> None:
+    """A run hands a child over, and ends."""
+    stage_a_child(engine, claim)
+    engine.finish(claim)
+
+
+def defer_after_sealing(engine: DirectoryEngine, claim: Claim) -> None:
+    """As where the commit itself is refused."""
+    stage_a_child(engine, claim)
+    engine.defer(claim, 60)
 
 
 def operator(verb: Callable[[DirectoryEngine, Located], object]) -> Act:
@@ -163,6 +178,11 @@ SCENARIOS: dict[str, Scenario] = {
         lambda world: running(world, keep=60, key="k"),
     ),
     "finish with staged files": Scenario(staged(DirectoryEngine.finish), to(CUR, GONE), to(GONE), running),
+    "commit": Scenario(run(commit), to(CUR, DONE, GONE), to(GONE, DONE), running),
+    "commit with keep": Scenario(run(commit), to(CUR, DONE), to(DONE), lambda world: running(world, keep=60)),
+    "defer what would be handed over": Scenario(run(defer_after_sealing), to(CUR, LATER), to(GONE), running),
+    "take over a run that had committed": Scenario(sweep, to(DONE, GONE), to(GONE, DONE), committed),
+    "take over a run that had sealed": Scenario(sweep, to(CUR, NEW), to(GONE), sealed),
     "defer": Scenario(run(lambda engine, claim: engine.defer(claim, 60)), to(CUR, LATER), to(GONE), running),
     "defer with staged files after an error": Scenario(staged(defer_after_an_error), to(CUR, LATER), to(GONE), running),
     "snooze": Scenario(

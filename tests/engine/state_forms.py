@@ -25,9 +25,11 @@ MOST = 5
 """The queue's max_attempts."""
 BATCH = 3
 """Jobs in a batch that is submitted."""
+END = b'{"type":"end"}\n'
+"""The last line of a manifest, by docs/format.md."""
 NOTHING = "nothing"
 PLACES = ("tmp", "new", "later", "cur", "held", "done", "failed", "corrupt")
-PARTS = ("file", *PLACES, "key", "jobs", "cancel", "stage")
+PARTS = ("file", *PLACES, "key", "jobs", "cancel", "stage", "commit")
 """The order in which the parts of a form are written."""
 AN_ID = re.compile("[0-7][0-9A-HJKMNP-TV-Z]{25}")
 
@@ -72,6 +74,7 @@ class _Look:
         yield from ("cancel" for job_id in os.listdir(f"{self._root}/.fsq/cancel") if self._is_ours(job_id))
         for stage in os.scandir(f"{self._root}/.fsq/stage"):
             yield "stage/payload" if os.listdir(stage) else "stage/"
+        yield from self._commit()
 
     def _is_ours(self, name: str) -> bool:
         """Whether a name is the job's; one without an id is."""
@@ -89,6 +92,7 @@ class _Look:
         if not whole and place != "corrupt":
             return f"{place}:torn"
         last = "!" if place == "cur" and name.attempt >= max_attempts(entry.path) else ""
+        last = "~" if place == "done" and not options_of(entry.path).keep else last
         return f"{place}-{'0' if name.anew else ''}{name.attempt}{last}"
 
     def _batch(self, place: str, entry: os.DirEntry[str]) -> str:
@@ -108,6 +112,13 @@ class _Look:
                 yield "key:ban"
             elif entry.stat().st_nlink == 1:
                 yield "key:alone"
+
+    def _commit(self) -> Iterator[str]:
+        place = f"{self._root}/.fsq/commit"
+        there = [name for name in os.listdir(place) if self._is_ours(name)]
+        if there:
+            manifests = [read(f"{place}/{name}") for name in there if name.endswith("+0")]
+            yield "commit/sealed" if any(data.endswith(END) for data in manifests) else "commit/items"
 
     def _records(self) -> Iterator[str]:
         jobs = f"{self._root}/.fsq/jobs"
@@ -144,8 +155,13 @@ def is_whole(path: str) -> bool:
 
 def max_attempts(path: str) -> int:
     """How many starts a job has."""
+    return options_of(path).max_attempts or MOST
+
+
+def options_of(path: str) -> content.Options:
+    """What line 1 of a job says; of a whole file nothing."""
     line, end, _ = read(path).partition(b"\n")
-    return (content.decode_options(line).max_attempts if end else None) or MOST
+    return content.decode_options(line) if end else content.PLAIN
 
 
 def read(path: str) -> bytes:

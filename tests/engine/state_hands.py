@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from engine.state_forms import KEY, NOTHING, key_path
+from engine.state_forms import END, KEY, NOTHING, key_path
 from engine.worlds import SLOT, plain_name
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ class _Hand:
             write(f"{self._dot}/cancel/{ID}", b"")
         elif directory == "stage":
             self._make_stage(name)
+        elif directory == "commit":
+            self._make_commit(name)
         elif name:
             self._make_batch(directory, name.partition(":")[2])
         else:
@@ -75,7 +77,7 @@ class _Hand:
                 name = self._name(place, "1" if place == "cur" else "0")
                 write(self._world.at(place, name), half(self._content()))
             case _:
-                attempt = "0" if how == "whole" else how.rstrip("!")
+                attempt = "0" if how == "whole" else how.rstrip("!~")
                 os.link(self._draft, self._world.at(place, self._name(place, attempt)))
 
     def _make_batch(self, place: str, how: str) -> None:
@@ -112,6 +114,15 @@ class _Hand:
         if name:
             write(f"{directory}/{name}", PAYLOAD)
 
+    def _make_commit(self, name: str) -> None:
+        """What a run hands over: here rejected records."""
+        run = f"{self._dot}/commit/5-{ID}-1@{SLOT}.abcd"
+        write(f"{run}+1", b'{"record":1,"reason":"x"}\n')
+        if name == "sealed":
+            header = {"type": "run", "queue": "default", "name": self._name("cur", "1")}
+            item = {"type": "item", "number": 1, "to": f"default/rejected/{ID}-1.jsonl"}
+            write(f"{run}+0", b"".join(msgspec.json.encode(line) + b"\n" for line in (header, item)) + END)
+
     def _name(self, place: str, attempt: str) -> str:
         due = f"{self._due}-" if place == "later" else ""
         worker = f"@{SLOT}.abcd" if place in {"cur", "done"} and attempt != "0" else ""
@@ -133,7 +144,7 @@ class _Hand:
                 line |= {"key": KEY}
             elif part.endswith("!"):
                 line |= {"max_attempts": int(part[4:-1])}
-            elif part.startswith(("done", "jobs/result")):
+            elif part.startswith(("done", "jobs/result")) and not part.endswith("~"):
                 line |= {"keep": LONG}
         return msgspec.json.encode(line)
 

@@ -110,8 +110,10 @@ class Case:
         return fs
 
 
-def of_scenario(scenario: Scenario) -> Case:
-    return Case(lambda engine, world, job_id, _: scenario.act(engine, world, job_id), scenario.bring)
+def of_scenario(name: str, scenario: Scenario) -> Case:
+    hands_over = name.startswith(("commit", "take over", "defer what"))
+    whose = "before" if hands_over else ""
+    return Case(lambda engine, world, job_id, _: scenario.act(engine, world, job_id), scenario.bring, whose=whose)
 
 
 def of_submit(kind: str, submit: Submit) -> Case:
@@ -209,7 +211,7 @@ CASES = {
     "keyed, after a dead submitter": Case(put_keyed, lambda world: unpublished(world, key="k"), whose="before"),
     "move from another file system": Case(move_from_afar(), file=True, far=True),
     "move from another file system with key": Case(move_from_afar(key="k"), file=True, far=True),
-    **{name: of_scenario(scenario) for name, scenario in SCENARIOS.items()},
+    **{name: of_scenario(name, scenario) for name, scenario in SCENARIOS.items()},
     "claim a bare job": on(bare, claim),
     "claim what is torn": on(torn, claim),
     "recover what is torn": on(torn_claim, sweep),
