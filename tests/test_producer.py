@@ -916,3 +916,9 @@ class TestCancel:
         for _ in range(3):
             ref: JobRef = producer.submit(1)
             assert sorted(map(str, race(*[ref.cancel] * 4))) == ["None"] * 3 + ["new"]
+
+
+def test_a_wish_that_there_is_not_is_refused_and_named(root: str) -> None:
+    with pytest.raises(TypeError, match="submit has no 'prioriy'; did you mean 'priority'"):
+        Producer(root).submit(1, prioriy=3)  # type: ignore[call-arg]
+    assert not list(Path(root, "default", "new").iterdir())

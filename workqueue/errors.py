@@ -26,11 +26,6 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class FsqError(Exception):
@@ -136,15 +131,21 @@ class SpaceMissing(StoreError):
     """A file store's directory is not there: ``prepare()`` makes it."""
 
 
-@contextmanager
-def told(doing: str, path: str | None = None) -> Iterator[None]:
+class told:  # noqa: N801 - used as a function; as a generator it would take a tenth of a submit
     """Turn the kernel's OSError into a StoreError that says what was being done."""
-    try:
-        yield
-    except FsqError:
-        raise
-    except OSError as error:
-        raise StoreError(doing, error, path) from error
+
+    __slots__ = ("_doing", "_path")
+
+    def __init__(self, doing: str, path: str | None = None) -> None:
+        self._doing = doing
+        self._path = path
+
+    def __enter__(self) -> None:
+        """Nothing is to be done before."""
+
+    def __exit__(self, _: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, OSError) and not isinstance(error, FsqError):
+            raise StoreError(self._doing, error, self._path) from error
 
 
 def of_path(code: int, path: str) -> OSError:

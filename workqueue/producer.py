@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
+    from typing import Unpack
 
     from workqueue.engine.newjob import Duration
     from workqueue.engine.protocol import Content
@@ -61,34 +62,21 @@ class Producer:
         queue: str = DEFAULT_QUEUE,
         file: str | os.PathLike[str] | None = None,
         mode: Literal["move", "link", "copy"] = "copy",
-        delay: Duration | None = None,
-        at: datetime | str | None = None,
-        priority: int = names.DEFAULT_PRIORITY,
-        key: str | None = None,
-        key_for: Duration | None = None,
         again: bool = False,
-        max_attempts: int | None = None,
-        timeout: Duration | None = None,
-        expires: Duration | None = None,
-        keep: Duration | None = None,
-        headers: Mapping[str, Any] | None = None,
-        reject_limit: int | str | None = None,
-        label: str = "",
         durable: bool = True,
+        **wishes: Unpack[Wishes],
     ) -> JobRef:
         """Submit one job; when this returns it survives kill -9 and a power cut (`durable=False`: kill -9 only).
 
         The payload is a JSON value, or bytes or text kept as they are; or it is a `file`, which is moved, linked or
         copied into the queue. If this raises, there is no job. `again`: a key that is taken only because of an ended
         job's `key_for` is taken over.
+
+        `wishes` say how the job is to be run, beyond its queue's settings: `delay` or `at`, `priority` (0 runs first),
+        `key` and `key_for`, `max_attempts`, `timeout`, `expires`, `keep`, `headers`, `reject_limit`, `label`.
         """
-        if again and key is None:
+        if again and wishes.get("key") is None:
             raise BadSetting("again: goes with key")
-        wishes: Wishes = {
-            "delay": delay, "at": at, "priority": priority, "key": key, "key_for": key_for, "timeout": timeout,
-            "max_attempts": max_attempts, "expires": expires, "keep": keep, "headers": headers, "label": label,
-            "reject_limit": reject_limit,
-        }  # fmt: skip
         job = new_job(self._clock, queue, wishes, durable=durable)
         job.again = again
         give(job, payload, file, mode)

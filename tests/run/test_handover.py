@@ -485,3 +485,13 @@ def test_what_a_forked_process_stages_is_refused(root: str, producer: Producer) 
     counts, came = run(root, handle)
     assert counts["done"] == 1
     assert came == []
+
+
+def test_a_child_with_a_wish_that_there_is_not_fails_the_run(producer: Producer) -> None:
+    producer.submit(1)
+
+    def handle(job: Job) -> None:
+        job.submit(2, queue="load", max_attemps=1)  # type: ignore[call-arg]
+
+    counts, came = run(producer.root, handle, max_attempts=1)
+    assert (counts["failed"], came) == (1, [])

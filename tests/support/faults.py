@@ -54,6 +54,7 @@ MADE_OF_THEM = (
     "chunks",
     "exists",
     "creating",
+    "drop",
     "ensure_dir",
     "ensure_dirs",
     "publish",

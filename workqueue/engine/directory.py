@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from workqueue.engine.checkpoints import Found
     from workqueue.engine.protocol import Claim, Content, Corrupted, Engine, Located, NewJob, Placed
     from workqueue.engine.root import Root
-    from workqueue.engine.settings import Settings
     from workqueue.jobs.checkpoint import Checkpoint
     from workqueue.jobs.ids import JobId
     from workqueue.jobs.progress import Progress
@@ -37,14 +36,12 @@ class DirectoryEngine:
 
     def __init__(self, root: Root) -> None:
         self.root = root
+        self.settings = root.settings
+        """What holds for the jobs of a queue."""
         self._limits = Limits(root)
         self._journal = Journal(root, "operator")
 
     # -- queues ------------------------------------------------------------------------------------------------
-
-    def settings(self, queue: str) -> Settings:
-        """What holds for the jobs of a queue."""
-        return self.root.settings(queue)
 
     def queues(self) -> list[str]:
         """The queues there are."""

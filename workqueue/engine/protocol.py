@@ -7,7 +7,7 @@ way: a `Dealer` in the supervisor deals out hints, `take` in a worker turns a hi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from workqueue.jobs.content import JSON, Options
 
@@ -46,8 +46,7 @@ class NewJob:
     """Whether a key that an ended job still bans counts as free."""
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """Where a job was put; not `created` if its key was taken, by the job of this id."""
 
     id: JobId

@@ -16,10 +16,11 @@ import re
 import secrets
 import stat
 from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from workqueue.clock import CLOCK, Clock
-from workqueue.engine.settings import Settings, SettingsFile, suggestion
+from workqueue.engine.settings import SettingsFile, suggestion
 from workqueue.errors import BadName, NewerFormat, NotARoot, RootError, StoreError, UnknownQueue, told
 from workqueue.jobs.ids import Ids
 from workqueue.jobs.states import SPACES
@@ -27,7 +28,9 @@ from workqueue.store.filestore import FileStore
 from workqueue.store.fs import FS, Fs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from workqueue.engine.settings import Settings
 
 FORMAT = 1
 DOT = ".fsq"
@@ -61,7 +64,8 @@ class Root:
         self.is_shared = bool(self.mode & SHARED)
         self.file_mode = 0o640 if self.is_shared else 0o600
         self.submit_only = not os.access(self.path, os.R_OK)
-        self._settings = SettingsFile(self.path, overrides or {})
+        self.settings: Callable[[str], Settings] = SettingsFile(self.path, overrides or {}).of
+        """The settings of a queue."""
         self._spaces: dict[str, dict[str, str]] = {}
 
     def check_same(self) -> None:
@@ -89,10 +93,6 @@ class Root:
         if spaces is None:
             spaces = self._spaces[queue] = self._open(queue)
         return spaces[state]
-
-    def settings(self, queue: str) -> Settings:
-        """The settings of a queue."""
-        return self._settings.of(queue)
 
     def queues(self) -> list[str]:
         """The queues there are, by name."""
@@ -131,9 +131,15 @@ class Root:
 
 def checked_queue(queue: object) -> str:
     """Return `queue` if it can be a queue's name."""
-    if not isinstance(queue, str) or not QUEUE_NAME.fullmatch(queue):
+    if not isinstance(queue, str) or not is_queue_name(queue):
         raise BadName(f"queue {queue!r}: 1 to 64 characters of a-z, 0-9, _ and -, a letter or digit first")
     return queue
+
+
+@lru_cache(1024)
+def is_queue_name(text: str) -> bool:
+    """Whether a queue may have this name; every submit asks."""
+    return QUEUE_NAME.fullmatch(text) is not None
 
 
 def read_format(path: str, fs: Fs = FS) -> str:

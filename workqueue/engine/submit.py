@@ -44,7 +44,7 @@ def _put_bytes(root: Root, job: NewJob, name: names.Name) -> Placed:
         job.options.name = text
     job.options.type = job.type
     write_file(root, temporary, content.encode(job.options, job.payload), durable=job.durable)
-    return _publish(root, job, name, temporary)
+    return _publish(root, job, name, temporary, text)
 
 
 def write_file(root: Root, path: str, data: bytes, *, durable: bool) -> None:
@@ -57,10 +57,10 @@ def write_file(root: Root, path: str, data: bytes, *, durable: bool) -> None:
             root.fs.sync(fd)
 
 
-def _publish(root: Root, job: NewJob, name: names.Name, source: str) -> Placed:
-    """Move a whole file to where workers find it; the source is removed if that fails."""
+def _publish(root: Root, job: NewJob, name: names.Name, source: str, text: str) -> Placed:
+    """Move a whole file to where workers find it, as `text`; the source is removed if that fails."""
     directory = root.space(job.queue, "new" if name.due is None else "later")
-    target = f"{directory}/{name.delayed()}"
+    target = f"{directory}/{text}"
     holder = None
     try:
         if job.options.key is None:
@@ -182,7 +182,7 @@ def _place(root: Root, job: NewJob, name: names.Name, path: str, fd: int) -> Pla
     except BaseException:
         _undo(root, temporary)
         raise
-    placed = _publish(root, job, name, temporary)
+    placed = _publish(root, job, name, temporary, name.delayed())
     if job.mode == "move" and placed.created:
         _remove_source(root, path, target)
     return placed

@@ -27,6 +27,7 @@ LONGEST_LINE = 64 * 1024
 DEEPEST = 300
 """Levels of a JSON payload. What the producer's Python could just read, a worker's with more on its stack could not."""
 CONTAINERS = (list, dict)
+DURATIONS = ("timeout", "keep", "key_for")
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder()
@@ -144,7 +145,8 @@ def decode_options(line: bytes) -> Options:
         raise Damaged(f"line 1 is no options line: {error}") from None
     if options.fsq != 1:
         raise Damaged(f"written in format {options.fsq}, this program knows 1")
-    for what, value in (("timeout", options.timeout), ("keep", options.keep), ("key_for", options.key_for)):
+    for what in DURATIONS:
+        value = getattr(options, what)
         if value is not None and not 0 <= value <= LONGEST:
             raise Damaged(f"line 1 is no options line: {what} {value!r}")
     return options

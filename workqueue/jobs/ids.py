@@ -26,7 +26,9 @@ PAIRS = [high + low for high in ALPHABET for low in ALPHABET]
 RANDOM_BITS = 80
 LAST_MS = 253_402_128_000_000
 """9999-12-30: one day before the end of the calendar, for every time zone."""
-SHIFTS = range(120, -1, -10)
+TAIL_BITS = 10
+TAIL = (1 << TAIL_BITS) - 1
+SHIFTS = range(120, -1, -TAIL_BITS)
 """13 pairs of characters, 10 bits each, the highest first."""
 
 
@@ -39,7 +41,8 @@ class Ids:
 
     def _start_anew(self) -> None:
         self._lock = threading.Lock()
-        self._last = 0
+        self._last = self._head = 0
+        self._head_text = encode(0)[:-2]
         self._pid = os.getpid()  # last: who sees it finds a lock that no thread of the parent holds
 
     def next(self) -> JobId:
@@ -55,12 +58,20 @@ class Ids:
             else:
                 value = self._last + 1
             self._last = value
-        return encode(value)
+            return self._text(value)
+
+    def _text(self, value: int) -> JobId:
+        """The text of the next number: most differ from the one before in their last characters only."""
+        head = value >> TAIL_BITS
+        if head != self._head:
+            self._head = head
+            self._head_text = encode(value)[:-2]
+        return JobId(self._head_text + PAIRS[value & TAIL])
 
 
 def encode(value: int) -> JobId:
     """The text of a 128-bit number."""
-    return JobId("".join([PAIRS[value >> shift & 1023] for shift in SHIFTS]))
+    return JobId("".join([PAIRS[value >> shift & TAIL] for shift in SHIFTS]))
 
 
 def milliseconds(job_id: str) -> int:

@@ -19,8 +19,8 @@ moved there, whose whole content is payload.
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 from typing import TYPE_CHECKING, NamedTuple
 
 from workqueue.errors import BadSetting
@@ -38,6 +38,7 @@ BATCH = re.compile(r"(?:(?P<due>\d{13})-)?(?P<priority>\d)-(?P<id>[0-7][0-9A-HJK
 MOST_ATTEMPTS = 99_999_999
 """What is left of the 9 digits of ATTEMPT behind a leading zero: the count stops here, the name stays readable."""
 RUN_CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
+RUN_PAIRS = [first + second for first in RUN_CHARACTERS for second in RUN_CHARACTERS]
 DEFAULT_PRIORITY = 5
 LONGEST_LABEL = 255 - len("1764000000000-5-01JD8Z7Q4M9X3V2T6B1C0N5KEY-999999999@99999.run4=")
 """Bytes: what is left of a file name beside the longest name a job will ever carry."""
@@ -87,7 +88,8 @@ class Name(NamedTuple):
 
     def claim(self, owner: Owner) -> Name:
         """The name of the attempt that starts now."""
-        return self._replace(attempt=min(self.attempt + 1, MOST_ATTEMPTS), owner=owner, due=None)
+        attempt = min(self.attempt + 1, MOST_ATTEMPTS)
+        return Name(self.priority, self.id, attempt, self.anew, None, owner, self.whole, self.label)
 
     @property
     def has_history(self) -> bool:
@@ -144,11 +146,14 @@ def _has_due(text: str) -> bool:
 
 def new_run() -> str:
     """Four random characters."""
-    return "".join(secrets.choice(RUN_CHARACTERS) for _ in range(4))
+    first, second = divmod(int.from_bytes(os.urandom(4)), len(RUN_PAIRS))
+    return RUN_PAIRS[first % len(RUN_PAIRS)] + RUN_PAIRS[second]
 
 
 def label(text: str) -> str:
     """Make a label of any text: letters, digits and ``._-`` of any script; the rest becomes ``_``; cut to fit."""
+    if not text:
+        return text
     clean = "".join(c if c.isalnum() or c in "._-" else "_" for c in text)
     if not clean.strip("."):
         clean = "_" * len(clean)  # a label may become a file's name: no "." and no ".."

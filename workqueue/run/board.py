@@ -54,7 +54,7 @@ class Board:
         words[STARTED_NS] = now
         words[LIMIT_NS] = now + int(limit * 1e9) if limit else 0
         words[SHARE] = 0
-        text = os.fsencode(f"{job_id}{queue}")
+        text = f"{job_id}{queue}".encode()
         words[LENGTH] = len(text)
         self._map[TEXT : TEXT + len(text)] = text
 

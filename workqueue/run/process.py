@@ -13,6 +13,7 @@ import select
 import signal
 import socket
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from workqueue.engine.protocol import Claim, Corrupted, Unclaimable
@@ -159,23 +160,22 @@ class WorkerProcess:
 
     def _handle(self, claim: Claim, limit: float | None) -> verdicts.Verdict:
         """Run the handler; here, and nowhere else, it can be interrupted."""
-
-        def call(job: Job) -> Any:
-            self._in_handler = True
-            try:
-                return self._caller.call(job, limit)
-            except BaseException:
-                self._in_handler = False
-                self._caller.recover()
-                raise
-            finally:
-                self._in_handler = False
-
         try:
-            return verdicts.attempt(self._engine, claim, call, self._board, self._has_to_leave)
+            return verdicts.attempt(self._engine, claim, partial(self._call, limit), self._board, self._has_to_leave)
         finally:
             if os.getpid() != self._pid:
                 os._exit(0)  # a child that the handler forked and let return: the job is its parent's
+
+    def _call(self, limit: float | None, job: Job) -> Any:
+        self._in_handler = True
+        try:
+            return self._caller.call(job, limit)
+        except BaseException:
+            self._in_handler = False
+            self._caller.recover()
+            raise
+        finally:
+            self._in_handler = False
 
     def _has_to_leave(self, *, has_come_on: bool) -> bool:
         """Whether the run is to end at this save. Asked then, because a stop comes without a signal.

@@ -41,8 +41,8 @@ SWEEP = 1.0
 """Seconds between looks for claims whose owner is dead."""
 TIDY = 60.0
 """Seconds between clean-ups."""
-FAST_NS, MEDIUM_NS = 1e6, 1e7
-"""Jobs shorter than these are dealt 16 or 4 at a time; longer ones singly, so that none waits behind another."""
+DEALS = (2e5, 64), (1e6, 16), (1e7, 4)
+"""Nanoseconds that a job takes, and how many shorter ones are dealt at a time; longer ones singly: none waits."""
 FOREVER = float("inf")
 
 
@@ -183,9 +183,7 @@ class Supervisor:
     def _share(self, member: Member) -> int:
         """How many names to deal at a time."""
         mean = member.board.mean_ns()
-        if mean is None or mean >= MEDIUM_NS:
-            return 1
-        count = 16 if mean < FAST_NS else 4
+        count = 1 if mean is None else next((count for below, count in DEALS if mean < below), 1)
         return max(1, min(count, len(self._dealer) // len(self._crew.members)))
 
     def _stop_if_drained(self) -> None:

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import os
 import traceback
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, assert_never
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 
 from workqueue.engine import marks
 from workqueue.errors import BadSetting, Reject, Retry, Snooze, Stopped, TimedOut
@@ -35,8 +35,7 @@ if TYPE_CHECKING:
     from workqueue.run.notes import HasToLeave, Notes
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
+class Done(NamedTuple):
     """The handler returned; its result as JSON, where outcomes are kept."""
 
     result: bytes | None = None
@@ -128,7 +127,7 @@ def attempt(
         return verdict
     if isinstance(verdict, Done):
         notes.end(stays=engine.keeps(claim))
-        return replace(verdict, counts=notes.counts)
+        return verdict._replace(counts=notes.counts)
     notes.end(stays=True)
     return verdict
 

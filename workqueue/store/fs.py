@@ -14,10 +14,11 @@ import errno
 import fcntl
 import os
 import stat
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from workqueue.errors import of_path
+from workqueue.store.newfile import Creating
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -237,7 +238,7 @@ class Fs:
         try:
             self.rename(temporary, path)
         except BaseException:
-            self._drop(temporary)
+            self.drop(temporary)
             raise
         if durable:
             self.sync_dir(os.path.dirname(path))
@@ -250,22 +251,11 @@ class Fs:
             self.chmod(fd, mode)
             self.sync(fd)
 
-    @contextmanager
-    def creating(self, path: str, mode: int = 0o600) -> Iterator[int]:
+    def creating(self, path: str, mode: int = 0o600) -> Creating:
         """A new file's descriptor; nothing is left of the file if the block, or the close after it, fails."""
-        fd = self.create(path, mode)
-        try:
-            try:
-                yield fd
-            except BaseException:
-                os.close(fd)
-                raise
-            self.close(fd)
-        except BaseException:
-            self._drop(path)
-            raise
+        return Creating(self, path, mode)
 
-    def _drop(self, path: str) -> None:
+    def drop(self, path: str) -> None:
         """Remove what another error made worthless; that error is the one to tell."""
         with suppress(OSError):
             self.unlink(path)

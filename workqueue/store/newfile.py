@@ -1,14 +1,44 @@
-"""A new file: a plain one, until it is used in a ``with`` block, whose end decides what becomes of it."""
+"""A new file, by its descriptor or as a file object; in a ``with`` block, whose end decides what becomes of it."""
 
 from __future__ import annotations
 
 import io
+import os
 from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from workqueue.store.fs import Fs
+
     Opener = Callable[[str, int], int]
+
+
+class Creating:
+    """A new file's descriptor: the file is closed at the block's end, and removed if the block or the close fails."""
+
+    __slots__ = ("_fd", "_fs", "_mode", "_path")
+
+    def __init__(self, fs: Fs, path: str, mode: int) -> None:
+        self._fs = fs
+        self._path = path
+        self._mode = mode
+
+    def __enter__(self) -> int:
+        self._fd = self._fs.create(self._path, self._mode)
+        return self._fd
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._fs.close(self._fd)
+            else:
+                os.close(self._fd)
+        except BaseException:
+            self._fs.drop(self._path)
+            raise
+        if kind is not None:
+            self._fs.drop(self._path)
 
 
 class Leave(Protocol):
