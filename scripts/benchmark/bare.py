@@ -1,0 +1,232 @@
+"""The bare loops: the system calls of a maildir-like queue by `os`, with every name known and nothing around them."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from benchmark.processes import together
+from benchmark.scenario import Measured
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DATA = b'{"fsq":1}\n{"path": "' + b"x" * 178 + b'"}'
+"""200 bytes, as a small job has."""
+SPACES = ("tmp", "new", "cur", "done", "keys", "commit", "later")
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+def prepare(home: str) -> None:
+    for space in SPACES:
+        os.mkdir(f"{home}/{space}")
+
+
+def name(number: int, who: int = 0) -> str:
+    """As long as a job's name, and in order."""
+    return f"5-01J{who:03d}{number:020d}-0"
+
+
+def write(path: str, data: bytes = DATA, *, sync: bool = False) -> None:
+    fd = os.open(path, NEW, 0o600)
+    os.write(fd, data)
+    if sync:
+        os.fsync(fd)
+    os.close(fd)
+
+
+def sync_dir(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    os.fsync(fd)
+    os.close(fd)
+
+
+# -- submit --------------------------------------------------------------------------------------------------------
+
+
+def submit(home: str, count: int, who: int = 0, *, durable: bool = False) -> None:
+    for number in range(count):
+        text = name(number, who)
+        write(f"{home}/tmp/{text}", sync=durable)
+        os.rename(f"{home}/tmp/{text}", f"{home}/new/{text}")
+        if durable:
+            sync_dir(f"{home}/new")
+
+
+def submits(home: str, count: int) -> Measured:
+    prepare(home)
+    return timed(lambda: submit(home, count))
+
+
+def durable_submits(home: str, count: int) -> Measured:
+    prepare(home)
+    return timed(lambda: submit(home, count, durable=True))
+
+
+def submits_of(processes: int, home: str, count: int, *, durable: bool = False) -> Measured:
+    prepare(home)
+    return together(processes, lambda who: submit(home, count // processes, who, durable=durable))
+
+
+def keyed_submits(home: str, count: int) -> Measured:
+    prepare(home)
+    os.mkdir(f"{home}/keys/ab")
+
+    def loop() -> None:
+        for number in range(count):
+            text = name(number)
+            write(f"{home}/tmp/{text}", sync=True)
+            shard = os.open(f"{home}/keys/ab", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(shard, fcntl.LOCK_EX)
+            os.link(f"{home}/tmp/{text}", f"{home}/keys/ab/{text}")
+            os.fsync(shard)
+            os.rename(f"{home}/tmp/{text}", f"{home}/new/{text}")
+            os.close(shard)
+            sync_dir(f"{home}/new")
+
+    return timed(loop)
+
+
+def batches_by_threads(home: str, count: int, batch: int = 1000) -> Measured:
+    """Write-out started for all, then a sync of each from 8 threads: right on every local file system."""
+    prepare(home)
+    start_write_out = write_out()
+
+    def loop() -> None:
+        with ThreadPoolExecutor(8) as pool:
+            for start in range(0, count, batch):
+                directory = f"{home}/tmp/{start}"
+                os.mkdir(directory)
+                for group in range(start, min(start + batch, count), 128):
+                    fds = []
+                    for number in range(group, min(group + 128, start + batch, count)):
+                        fd = os.open(f"{directory}/{name(number)}", NEW, 0o600)
+                        os.write(fd, DATA)
+                        start_write_out(fd)
+                        fds.append(fd)
+                    list(pool.map(os.fsync, fds))
+                    for fd in fds:
+                        os.close(fd)
+                sync_dir(directory)
+                os.rename(directory, f"{home}/new/{start}")
+                sync_dir(f"{home}/new")
+
+    return timed(loop)
+
+
+def batches_volatile(home: str, count: int, batch: int = 1000) -> Measured:
+    prepare(home)
+
+    def loop() -> None:
+        for start in range(0, count, batch):
+            directory = f"{home}/tmp/{start}"
+            os.mkdir(directory)
+            for number in range(start, min(start + batch, count)):
+                write(f"{directory}/{name(number)}")
+            os.rename(directory, f"{home}/new/{start}")
+
+    return timed(loop)
+
+
+def write_out() -> Callable[[int], object]:
+    sync_file_range = ctypes.CDLL(None).sync_file_range
+    sync_file_range.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
+    return lambda fd: sync_file_range(fd, 0, 0, 2)
+
+
+# -- run -----------------------------------------------------------------------------------------------------------
+
+
+def consume(home: str, names: list[str]) -> None:
+    for text in names:
+        target = f"{home}/cur/{text}@0.abcd"
+        os.rename(f"{home}/new/{text}", target)
+        fd = os.open(target, READ)
+        os.fstat(fd)
+        os.read(fd, 65_536)
+        os.close(fd)
+        os.unlink(target)
+
+
+def drains(processes: int, home: str, count: int) -> Measured:
+    """Each process its own names, 16 at a time as they are dealt: no two want the same."""
+    prepare(home)
+    submit(home, count)
+    names = [name(number) for number in range(count)]
+    groups = [names[start : start + 16] for start in range(0, count, 16)]
+    dealt = [[text for group in groups[who::processes] for text in group] for who in range(processes)]
+    return together(processes, lambda who: consume(home, dealt[who]))
+
+
+def retries(home: str, count: int) -> Measured:
+    """Claim, put off, make ready, claim, end."""
+    prepare(home)
+    submit(home, count)
+
+    def loop() -> None:
+        for number in range(count):
+            text = name(number)
+            target = f"{home}/cur/{text}@0.abcd"
+            os.rename(f"{home}/new/{text}", target)
+            os.close(os.open(target, READ))
+            os.mkdir(f"{home}/keys/{number}")
+            write(f"{home}/keys/{number}/errors")
+            os.rename(target, f"{home}/later/{text}")
+            os.rename(f"{home}/later/{text}", f"{home}/new/{text}")
+            os.rename(f"{home}/new/{text}", target)
+            os.close(os.open(target, READ))
+            os.unlink(target)
+            os.unlink(f"{home}/keys/{number}/errors")
+            os.rmdir(f"{home}/keys/{number}")
+
+    return timed(loop)
+
+
+def handovers(children: int, home: str, count: int) -> Measured:
+    """The steps of the staged commit, each synced where it must be."""
+    prepare(home)
+    submit(home, count)
+    for number in range(count):
+        os.rename(f"{home}/new/{name(number)}", f"{home}/cur/{name(number)}")
+
+    def loop() -> None:
+        for number in range(count):
+            text = name(number)
+            items = [f"{home}/commit/{text}+{item}" for item in range(children + 1)]
+            for item in items:
+                write(item, sync=True)
+            sync_dir(f"{home}/commit")
+            os.rename(f"{home}/cur/{text}", f"{home}/done/{text}")
+            sync_dir(f"{home}/done")
+            sync_dir(f"{home}/cur")
+            for child, item in enumerate(items[1:]):
+                os.rename(item, f"{home}/new/{text}{child}")
+            sync_dir(f"{home}/new")
+            os.unlink(items[0])
+            os.unlink(f"{home}/done/{text}")
+
+    return timed(loop)
+
+
+def recoveries(home: str, count: int) -> Measured:
+    prepare(home)
+    for number in range(count):
+        write(f"{home}/cur/{name(number)}")
+
+    def loop() -> None:
+        for text in os.listdir(f"{home}/cur"):
+            os.rename(f"{home}/cur/{text}", f"{home}/new/{text}")
+
+    return timed(loop)
+
+
+def timed(loop: Callable[[], object]) -> Measured:
+    """How long a loop takes."""
+    start = time.perf_counter()
+    loop()
+    return Measured(time.perf_counter() - start)

@@ -1,0 +1,232 @@
+"""Our side: the same work by the queue's public face, and by a supervisor with worker processes."""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import os
+import signal
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from benchmark.bare import timed
+from benchmark.processes import end, fork, resident, together
+from benchmark.scenario import IncompleteError, Measured
+from workqueue import Job, Producer, Retry, Worker
+from workqueue.engine import recovery
+from workqueue.engine.directory import DirectoryEngine
+from workqueue.engine.protocol import Claim
+from workqueue.engine.root import Root
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PAYLOAD = {"path": "x" * 178}
+PATIENCE = 600.0
+"""Seconds after which a workload counts as incomplete."""
+FIRST, LAST, ENDED = range(3)
+
+
+def producer_in(home: str) -> Producer:
+    return Producer(f"{home}/root", create=True)
+
+
+def waiting(home: str, space: str = "new") -> list[str]:
+    return os.listdir(f"{home}/root/default/{space}")
+
+
+# -- submit --------------------------------------------------------------------------------------------------------
+
+
+def submit(producer: Producer, count: int, **wishes: Any) -> None:
+    for _ in range(count):
+        producer.submit(PAYLOAD, **wishes)
+
+
+def submits(home: str, count: int, *, durable: bool = False) -> Measured:
+    producer = producer_in(home)
+    return whole(timed(lambda: submit(producer, count, durable=durable)), home, count)
+
+
+def submits_of(processes: int, home: str, count: int, *, durable: bool = False) -> Measured:
+    producer = producer_in(home)
+    took = together(processes, lambda _: submit(producer, count // processes, durable=durable))
+    return whole(took, home, count // processes * processes)
+
+
+def keyed_submits(home: str, count: int) -> Measured:
+    producer = producer_in(home)
+
+    def loop() -> None:
+        for number in range(count):
+            producer.submit(PAYLOAD, key=f"key {number}")
+
+    return whole(timed(loop), home, count)
+
+
+def batches(home: str, count: int, *, durable: bool = True) -> Measured:
+    producer = producer_in(home)
+    took = timed(lambda: producer.submit_many((PAYLOAD for _ in range(count)), durable=durable))
+    found = sum(len(os.listdir(f"{home}/root/default/new/{text}")) for text in waiting(home))
+    if found != count:
+        raise IncompleteError(f"{found} of {count} jobs are there")
+    return took
+
+
+def whole(took: Measured, home: str, count: int) -> Measured:
+    """The measurement, if all jobs are there."""
+    found = len(waiting(home))
+    if found != count:
+        raise IncompleteError(f"{found} of {count} jobs are there")
+    return took
+
+
+# -- run -----------------------------------------------------------------------------------------------------------
+
+
+class Clockwork:
+    """A handler that does nothing but say when the first of its runs began, and the last."""
+
+    def __init__(self, processes: int) -> None:
+        self._words = memoryview(mmap.mmap(-1, 8 * 3 * 64)).cast("q")
+        self._own: memoryview[int] | None = None
+        self.processes = processes
+
+    def __call__(self, _: Job) -> None:
+        if self._own is None:
+            self._begin()
+        assert self._own is not None
+        self._own[LAST] = time.perf_counter_ns()
+        self._own[ENDED] += 1
+
+    def _begin(self) -> None:
+        """Take a place of this process's own: by its pid, and the next if another has that."""
+        place = os.getpid() % 64
+        while self._words[3 * place]:
+            place = (place + 1) % 64
+        self._own = self._words[3 * place : 3 * place + 3]
+        self._own[FIRST] = time.perf_counter_ns()
+
+    @property
+    def ended(self) -> int:
+        return sum(self._words[ENDED::3])
+
+    @property
+    def seconds(self) -> float:
+        """From the first run's beginning to the last's."""
+        first = min(word for word in self._words[FIRST::3] if word)
+        return (max(self._words[LAST::3]) - first) / 1e9
+
+    @property
+    def first(self) -> float:
+        """When the first run began."""
+        return min(word for word in self._words[FIRST::3] if word) / 1e9
+
+
+class RetriedOnce(Clockwork):
+    """Each job is put off once."""
+
+    def __call__(self, job: Job) -> None:
+        super().__call__(job)
+        if job.attempt == 1:
+            raise Retry(0)
+
+
+def work(root: str, handler: Callable[[Job], Any], processes: int, *, drain: bool = True) -> None:
+    """Be a supervisor."""
+    quiet()
+    summary = Worker(root, handler=handler, processes=processes).run(drain=drain)
+    if drain and not summary.drained:
+        raise IncompleteError(str(summary))
+
+
+def quiet() -> None:
+    """Let the log be: its lines are not what is measured."""
+    logging.getLogger("workqueue").addHandler(logging.NullHandler())
+
+
+def drains(processes: int, home: str, count: int, kind: type[Clockwork] = Clockwork) -> Measured:
+    """From the first handler's start to the last one's."""
+    producer = producer_in(home)
+    submit(producer, count, durable=False)
+    handler = kind(processes)
+    pid = fork(partial(work, producer.root, handler, processes))
+    status = os.waitpid(pid, 0)[1]
+    expected = count * 2 if kind is RetriedOnce else count
+    if status or handler.ended != expected or waiting(home) or waiting(home, "cur"):
+        raise IncompleteError(f"{handler.ended} of {expected} runs; the supervisor's status is {status}")
+    return Measured(handler.seconds)
+
+
+def retries(home: str, count: int) -> Measured:
+    return drains(1, home, count, RetriedOnce)
+
+
+def handovers(children: int, home: str, count: int) -> Measured:
+    """From the handler's start to the job's end, one job after the other."""
+    engine = DirectoryEngine(Root(producer_in(home).root))
+    engine.make_queue("next")
+    submit(Producer(engine.root.path), count, durable=False)
+    claims = [engine.take("default", text, 0) for text in sorted(waiting(home))]
+
+    def loop() -> None:
+        for claim in claims:
+            assert isinstance(claim, Claim)
+            job = Job(engine, claim)
+            for _ in range(children):
+                job.submit(PAYLOAD, queue="next")
+            engine.seal(claim, None)
+            engine.finish(claim)
+
+    took = timed(loop)
+    found = len(os.listdir(f"{home}/root/next/new"))
+    if found != count * children or waiting(home, "done") or waiting(home, "cur"):
+        raise IncompleteError(f"{found} of {count * children} children are there")
+    return took
+
+
+def recoveries(home: str, count: int) -> Measured:
+    """A sweep that finds the claims of a dead worker."""
+    root = Root(producer_in(home).root)
+    submit(Producer(root.path), count, durable=False)
+    for text in waiting(home):
+        os.rename(f"{home}/root/default/new/{text}", f"{home}/root/default/cur/{text[:-1]}1@7.abcd")
+    took = timed(lambda: list(recovery.sweep(root, ["default"], set())))
+    return whole(took, home, count)
+
+
+# -- backlogs ------------------------------------------------------------------------------------------------------
+
+
+def backlog(waiting_jobs: int, home: str, count: int, *, batched: bool = False) -> Measured:
+    """Some runs out of a backlog: per run, until the first, and the memory of the processes."""
+    producer = producer_in(home)
+    if batched:
+        producer.submit_many((PAYLOAD for _ in range(waiting_jobs)), durable=False)
+    else:
+        submit(producer, waiting_jobs, durable=False)
+    handler = Clockwork(1)
+    start = time.perf_counter()
+    pid = fork(partial(work, producer.root, handler, 1, drain=False))
+    try:
+        wait_for(lambda: handler.ended >= count)
+        took, memory = handler.seconds / handler.ended * count, resident(pid)
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            workers = [resident(int(one)) for one in file.read().split()]
+        first = handler.first - start
+        os.kill(pid, signal.SIGTERM)
+        os.waitpid(pid, 0)
+        pid = 0
+    finally:
+        end([pid] if pid else [])
+    return Measured(took, {"first_s": first, "supervisor_mb": memory, "worker_mb": max(workers, default=0.0)})
+
+
+def wait_for(is_there: Callable[[], bool]) -> None:
+    """Wait until something is there; an IncompleteError after ten minutes."""
+    end_at = time.perf_counter() + PATIENCE
+    while not is_there():
+        if time.perf_counter() > end_at:
+            raise IncompleteError(f"the workload has not ended within {PATIENCE:.0f} s")
+        time.sleep(0.0005)

@@ -1,0 +1,55 @@
+"""How long the command takes to start, beside a typer program of one command that does nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+from benchmark.queue import producer_in, waiting
+from benchmark.scenario import IncompleteError, Measured
+
+BARE = """
+import typer
+app = typer.Typer()
+@app.command()
+def submit(payload: str = typer.Argument(""), queue: str = typer.Option("default", "--queue", "-q")) -> None: pass
+app()
+"""
+
+
+def run(count: int, *command: str, home: str) -> Measured:
+    start = time.perf_counter()
+    for _ in range(count):
+        done = subprocess.run(command, capture_output=True, check=False, cwd=home)
+        if done.returncode:
+            raise IncompleteError(f"{' '.join(command[:3])}: exit status {done.returncode}: {done.stderr[-300:]!r}")
+    return Measured((time.perf_counter() - start) / count)
+
+
+def bare_typer(home: str, count: int) -> Measured:
+    path = f"{home}/bare.py"
+    with open(path, "w", encoding="ascii") as file:
+        file.write(BARE)
+    run(1, sys.executable, path, "1", home=home)
+    return run(count, sys.executable, path, "1", home=home)
+
+
+def command(*words: str, home: str, count: int) -> Measured:
+    producer = producer_in(home)
+    fsq = os.path.join(os.path.dirname(sys.executable), "fsq")
+    line = [fsq if os.path.exists(fsq) else sys.executable, *([] if os.path.exists(fsq) else ["-m", "workqueue"])]
+    run(1, *line, "--version", home=home)
+    took = run(count, *line, *(word.replace("ROOT", producer.root) for word in words), home=home)
+    if "submit" in words and len(waiting(home)) != count:
+        raise IncompleteError("not every submit made a job")
+    return took
+
+
+def version(home: str, count: int) -> Measured:
+    return command("--version", home=home, count=count)
+
+
+def submit(home: str, count: int) -> Measured:
+    return command("-r", "ROOT", "submit", '{"n": 1}', home=home, count=count)

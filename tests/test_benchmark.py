@@ -1,0 +1,92 @@
+"""`scripts/bench`: that each scenario does what it says, on a small scale; times are for quiet machines."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from benchmark import queue
+from benchmark.picture import page
+from benchmark.places import kind_of
+from benchmark.processes import together
+from benchmark.scenario import IncompleteError, Measured, Result, Scenario, measure
+from benchmark.scenarios import scenarios
+from benchmark.table import row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SCRIPTS = Path(__file__).parent.parent / "scripts"
+QUICK = [one for one in scenarios("tmpfs") if not one.slow and one.unit == "/s" and "backlog" not in one.name]
+SMALL = 40
+
+
+def bench(*given: str) -> subprocess.CompletedProcess[str]:
+    """The command, with the checkout's scripts."""
+    command = [sys.executable, "-m", "benchmark", *given]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(SCRIPTS)})
+
+
+def side(*seconds: float) -> Callable[[str, int], Measured]:
+    """A side that takes these times, one after the other."""
+    times = iter(seconds)
+    return lambda _directory, _count: Measured(next(times))
+
+
+@pytest.mark.parametrize("scenario", QUICK, ids=lambda scenario: scenario.name)
+def test_each_side_of_a_scenario_comes_to_its_end(scenario: Scenario, tmp_path: Path) -> None:
+    result = measure(scenario, "here", str(tmp_path), repeats=0, scale=SMALL / scenario.count)
+    assert result.scenario.count == SMALL
+    assert result.ratio > 0
+    assert not list(tmp_path.iterdir()), "a measurement leaves nothing behind"
+
+
+def test_the_ratio_is_the_median_of_the_pairs_and_the_first_pair_warms_up(tmp_path: Path) -> None:
+    scenario = Scenario("s", 10, side(99, 2, 4, 10), side(99, 1, 1, 1), target=0.3)
+    result = measure(scenario, "here", str(tmp_path), repeats=3, scale=1)
+    assert (result.ratio, result.spread) == (0.25, (0.1, 0.5))
+    assert result.figure(result.ours) == 2.5
+    assert result.is_short
+    assert "0.25   (0.10..0.50)     0.30!" in row(result)
+
+
+def test_a_goal_can_be_a_time(tmp_path: Path) -> None:
+    result = measure(Scenario("s", 1, side(1, 0.0004), side(1, 1), unit="ms", most=0.5), "here", str(tmp_path), 1, 1)
+    assert (result.goal, result.is_short) == ("0.5 ms", False)
+
+
+def test_a_workload_that_is_not_whole_is_told(tmp_path: Path) -> None:
+    producer = queue.producer_in(str(tmp_path))
+    producer.submit(1)
+    with pytest.raises(IncompleteError, match="1 of 2 jobs"):
+        queue.whole(Measured(1.0), str(tmp_path), 2)
+
+
+def test_processes_that_fail_make_no_measurement(tmp_path: Path) -> None:
+    with pytest.raises(IncompleteError, match="status"):
+        together(2, lambda _who: os.unlink(f"{tmp_path}/missing"))
+
+
+def test_the_command_prints_and_writes_its_results_and_fails_without_any(tmp_path: Path) -> None:
+    given = ["--dir", str(tmp_path), "--scale", "0.01", "--repeats", "1"]
+    done = bench(*given, "--only", "submit, volatile", "--json", f"{tmp_path}/json", "--html", f"{tmp_path}/html")
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in Path(tmp_path, "json").read_text().splitlines()]
+    assert [one["scenario"] for one in found] == ["submit, volatile", "submit, volatile, 2 processes"]
+    assert found[0]["place"] == kind_of(str(tmp_path))
+    assert "submit, volatile" in Path(tmp_path, "html").read_text()
+    assert bench(*given, "--only", "no such scenario").returncode == 1
+
+
+def test_the_page_needs_no_network(tmp_path: Path) -> None:
+    result = measure(Scenario("<s>", 1, side(1, 2), side(1, 1)), "here", str(tmp_path), 1, 1)
+    text = page([result], "a machine")
+    assert isinstance(result, Result)
+    assert "&lt;s&gt;" in text
+    assert "http" not in text
+    assert "<script" not in text
