@@ -18,8 +18,9 @@ from engine.handovers import KINDS, PARENT, Handover, fresh, handovers
 from engine.powered import PoweredWorld
 from engine.worlds import Q, World
 from support.clocks import FakeClock
-from support.cuts import ORDERED, POSIX, SPLIT, Model
+from support.cuts import ORDERED, POSIX, SPLIT, STALE, Model
 from support.disks import UnsyncedFs
+from support.power import CommittingFs
 from workqueue.engine import manifest
 from workqueue.engine.housekeeping import DoneKeeper
 from workqueue.engine.staged import Staged
@@ -211,6 +212,29 @@ def test_a_run_that_the_power_ends_hands_all_over_once_or_is_run_again(
     handover.act(world.engine, claim)
     committed = set()
     for moment, after in world.cuts(model):
+        states = parent_states(after)
+        assert states or moment.begun
+        is_old = handover.found(after) == {"old.txt": b"old"} and not handover.jobs(after)
+        assert is_old or not states & {State.NEW, State.CUR, State.LATER}, "it appears only when it has committed"
+        committed.add(not is_old)
+        everything_came_once(after, handover)
+    assert committed == {False, True}
+
+
+@pytest.mark.parametrize("kind", ["its key", "outputs", "all, and its result"])
+def test_a_run_that_the_power_ends_on_btrfs_hands_all_over_once_or_is_run_again(
+    ground: str, out: str, kind: str
+) -> None:
+    """Its log brings a claim back that it had once seen; another worker's commit has synced cur/ meanwhile."""
+    fresh(out)
+    world = PoweredWorld(ground, out, disk=CommittingFs)
+    handover = handovers(out)[kind]
+    claim = handover.bring(world)
+    world.since = world.steps
+    world.root.fs.sync_dir(world.at("cur"))
+    handover.act(world.engine, claim)
+    committed = set()
+    for moment, after in world.cuts(STALE):
         states = parent_states(after)
         assert states or moment.begun
         is_old = handover.found(after) == {"old.txt": b"old"} and not handover.jobs(after)

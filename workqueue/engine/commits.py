@@ -12,7 +12,8 @@ it lives.
 nothing: whoever holds the slot's lock publishes the rest. Any number may do so at once; each step can be repeated.
 
 The commit is synced in both directories: done/ first, so that the job is never in neither; then cur/, so that no name
-from before it is left on file systems that keep the two halves of a rename apart (twins.py).
+from before it is left on file systems that keep the two halves of a rename apart (twins.py). On btrfs, whose log can
+bring such a name back all the same, the file system's whole transaction is committed instead: before anything appears.
 """
 
 from __future__ import annotations
@@ -68,10 +69,9 @@ def complete(root: Root, run: str) -> None:
         if manifest.read(root, run) is None:
             return
         raise
-    root.fs.sync_dir(root.space(claim.queue, "done"))
-    root.fs.sync_dir(root.space(claim.queue, "cur"))
+    root.fs.sync_moves(root.space(claim.queue, "done"), root.space(claim.queue, "cur"))
     for directory in _publish(root, run, found, claim):
-        root.fs.sync_dir(directory)
+        root.fs.sync_moves(directory)
     outputs.discard(root, found.dropped)
     root.fs.discard(manifest.path(root, run))
     settle.forget(root, claim)
@@ -206,7 +206,11 @@ def _is_undone(root: Root, queue: str, name: names.Name) -> bool:
 
 
 def _drop_published(root: Root, run: str, found: Manifest) -> None:
-    """Drop the names of items that a cut has kept beside those in their places."""
+    """Drop the names of outputs and items that a cut has kept beside those in their places."""
+    for output in found.outputs:
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(root.fs.stat(output.temporary), root.fs.stat(output.to)):
+                root.fs.discard(output.temporary)
     for item in found.items:
         source = manifest.path(root, run, item.number)
         with contextlib.suppress(FileNotFoundError):
