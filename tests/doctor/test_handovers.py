@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from doctor.wards import PROBLEM, cured, fix, found, left_alone
+from doctor.wards import DAY, NOTE, PROBLEM, cured, fix, found, left_alone
 from engine.befores import committed
 from engine.worlds import NOBODY, World, new_job, nobodys_world
 from support.disks import UnsyncedFs
@@ -133,3 +133,42 @@ def test_a_damaged_manifest_does_not_keep_the_others_from_their_places(world: Wo
     ]
     assert world.dot("commit") == [name]
     assert len(world.ls("new")) == 1
+
+
+def test_names_beside_the_runs_are_strange(world: World) -> None:
+    for name in ("README", "5-nobody+0"):
+        with open(world.root.dot("commit", name), "w"):
+            pass
+    assert "2 names of which fsq knows nothing: 5-nobody+0, README" in left_alone(world, "strangers", NOTE).message
+
+
+def test_options_of_a_child_that_waits_for_its_place_are_not_told(world: World, tmp_path: Path) -> None:
+    """They come there before it, and a full disk may come between."""
+    (tmp_path / "file.csv").write_bytes(b"rows")
+    world.put()
+    claim = world.take()
+    with closing(world.engine.stage(claim)):
+        child_id = world.engine.stage_job(
+            claim, new_job(b"", file=str(tmp_path / "file.csv"), mode="copy", max_attempts=3)
+        )
+        world.engine.seal(claim, None)
+    os.rename(claim.path, world.at("done", claim.name.claimed()))
+    os.mkdir(world.root.dot("jobs", child_id))
+    with open(world.root.dot("jobs", child_id, "options"), "w") as file:
+        file.write('{"fsq":1,"max_attempts":3}')
+    world.clock.advance(3 * DAY)
+    found(world, "commit", PROBLEM)
+
+
+def test_records_that_a_failed_run_rejected_are_records_of_a_run(world: World) -> None:
+    job_id = world.put()
+    claim = world.take()
+    with closing(world.engine.stage(claim)) as staged:
+        staged.reject(b"{}\n")
+        staged.keep_rejects()
+    with open(world.root.dot("jobs", job_id, "options"), "w"):
+        pass
+    os.unlink(claim.path)
+    world.sweep()
+    world.clock.advance(3 * DAY)
+    assert "records of 1 job that is nowhere" in cured(world, "records", NOTE).message

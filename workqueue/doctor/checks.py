@@ -47,7 +47,7 @@ CHECKS = (
     Check("stage", runs.stage, ("workers", "stage"), every_queue=True),
     Check("commit", handovers.commit, ("commit",)),
     Check("watch", watch, ()),
-    Check("records", records.records, ("jobs",), every_queue=True),
+    Check("records", records.records, ("jobs", "commit"), every_queue=True),
     Check("keys", records.dead_keys, ("keys",), every_queue=True),
     Check("cancels", runs.cancels, ("cancel",), every_queue=True),
     Check("unfinished", records.unfinished, ("keys", "jobs")),

@@ -14,6 +14,7 @@ from workqueue.doctor.findings import many, note, problem, some
 from workqueue.doctor.runs import SECOND_LOOK, is_claimed, is_free, sweep
 from workqueue.engine import commits, manifest, outputs
 from workqueue.engine.root import DOT
+from workqueue.jobs import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,3 +140,10 @@ def _of_item(patient: Patient, item: Item) -> Cause | None:
     if queue == DOT or queue in patient.queues:
         return None
     return Cause(f"queue {queue!r} is gone", f"make it again: fsq init -q {queue} {patient.path}")
+
+
+def handed_over(patient: Patient) -> set[str]:
+    """The ids of all jobs that runs hand over, and that may not be in their places yet."""
+    told = (manifest.read(patient.root, run.text) for run in manifest.runs(patient.root))
+    found = (names.parse(os.path.basename(item.to)) for one in told if one is not None for item in one.items)
+    return {name.id for name in found if name is not None}
