@@ -760,7 +760,7 @@ class TestBrokenDisk:
     def test_a_root_that_was_removed_is_told_as_that(self, producer: Producer, root: str) -> None:
         producer.submit(1)
         os.rename(root, f"{root}.away")
-        with pytest.raises(StoreError, match=r"No such file.*was the queue removed or unmounted"):
+        with pytest.raises(StoreError, match=r"No such file.*is its disk mounted"):
             producer.submit(2)
         assert not os.path.exists(root)
 

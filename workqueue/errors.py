@@ -109,7 +109,7 @@ REMEDIES = {
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ENFILE: "the machine is out of file descriptors",
     errno.EIO: "the disk reports a fault: look at dmesg before anything else",
-    errno.ENOENT: "was the queue removed or unmounted? fsq init makes it anew",
+    errno.ENOENT: "is its disk mounted? if so, and if it was a part of a queue: fsq init makes that anew",
     errno.ESTALE: "the directory was removed or its server restarted: mount it again",
 }
 

@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from engine.befores import committed as committed_run
+from engine.befores import sealed
 from engine.conftest import empty
 from engine.disks import Crash, CrashingFs, FailingFs, LiarFs, RecordingFs, UnsureFs
 from engine.handovers import KINDS, PARENT, Handover, fresh, handovers
 from engine.powered import PoweredWorld
-from engine.worlds import Q, World
+from engine.worlds import SLOT, Q, World
 from support.clocks import FakeClock
-from support.cuts import ORDERED, POSIX, SPLIT, Model
+from support.cuts import ORDERED, POSIX, SPLIT, STALE, Model
 from support.disks import UnsyncedFs
-from workqueue.engine import manifest
+from support.power import CommittingFs
+from workqueue.engine import manifest, recovery
 from workqueue.engine.housekeeping import DoneKeeper
 from workqueue.engine.staged import Staged
 from workqueue.errors import WrongState
@@ -220,6 +223,29 @@ def test_a_run_that_the_power_ends_hands_all_over_once_or_is_run_again(
     assert committed == {False, True}
 
 
+@pytest.mark.parametrize("kind", ["its key", "outputs", "all, and its result"])
+def test_a_run_that_the_power_ends_on_btrfs_hands_all_over_once_or_is_run_again(
+    ground: str, out: str, kind: str
+) -> None:
+    """Its log brings a claim back that it had once seen; another worker's commit has synced cur/ meanwhile."""
+    fresh(out)
+    world = PoweredWorld(ground, out, disk=CommittingFs)
+    handover = handovers(out)[kind]
+    claim = handover.bring(world)
+    world.since = world.steps
+    world.root.fs.sync_dir(world.at("cur"))
+    handover.act(world.engine, claim)
+    committed = set()
+    for moment, after in world.cuts(STALE):
+        states = parent_states(after)
+        assert states or moment.begun
+        is_old = handover.found(after) == {"old.txt": b"old"} and not handover.jobs(after)
+        assert is_old or not states & {State.NEW, State.CUR, State.LATER}, "it appears only when it has committed"
+        committed.add(not is_old)
+        everything_came_once(after, handover)
+    assert committed == {False, True}
+
+
 def test_children_for_one_queue_cost_four_syncs_of_directories(world: World, out: str) -> None:
     """commit/, done/, cur/ and new/ of the queue they go to: however many children there are."""
     for kind in ("a child", "a batch"):
@@ -311,3 +337,54 @@ def test_threads_that_reject_at_the_same_time_share_one_file(world: World, out: 
     assert found is not None
     assert [item.to for item in found.items] == [f"default/rejected/{claim.id}-1.jsonl"]
     staged.discard()
+
+
+@pytest.mark.parametrize("damage", ["no first line", "no job", "no queue", "nothing in it"])
+@pytest.mark.parametrize("lives", [False, True], ids=["its worker is dead", "its worker lives"])
+def test_a_run_that_has_committed_and_whose_manifest_names_no_job_keeps_all_and_is_told(
+    world: World, damage: str, *, lives: bool
+) -> None:
+    """A disk that lost bytes: what was to come is kept for a person, who can still read the rest."""
+    empty(world.path)
+    job_id = committed_run(world)
+    path = damaged(world, damage, job_id)
+    items = world.dot("commit")
+    for _ in range(2):
+        (told,) = recovery.sweep(world.root, [Q], {SLOT} if lives else set())
+        assert "what a run has handed over is not all in its place" in str(told)
+        assert (
+            "defualt" in str(told)
+            if damage == "no queue"
+            else "the manifest is damaged" in str(told) and path in str(told)
+        )
+    assert world.dot("commit") == items
+    assert world.jobs() == {job_id: State.DONE}
+
+
+def damaged(world: World, how: str, job_id: str) -> str:
+    """Damage the only manifest; returns its path."""
+    (path,) = (world.root.dot("commit", name) for name in world.dot("commit") if name.endswith("+0"))
+    with open(path, "rb") as file:
+        first, *lines = file.read().splitlines(keepends=True)
+    with open(path, "wb") as file:
+        match how:
+            case "no first line":
+                file.writelines([b"\0" * len(first), *lines])
+            case "no job":
+                file.writelines([first.replace(job_id.encode(), b"?" * 26), *lines])
+            case "no queue":
+                file.writelines([first.replace(b'"default"', b'"defualt"'), *lines])
+    return path
+
+
+@pytest.mark.parametrize("text", [b"", b'{"type":"ru'])
+def test_a_run_that_has_not_committed_may_have_half_a_manifest(world: World, text: bytes) -> None:
+    """Its worker is writing it."""
+    empty(world.path)
+    job_id = sealed(world)
+    with open(damaged(world, "half", job_id), "wb") as file:
+        file.write(text)
+    assert list(recovery.sweep(world.root, [Q], {SLOT})) == []
+    assert len(world.sweep()) == 1
+    assert world.dot("commit") == []
+    assert world.jobs() == {job_id: State.NEW}

@@ -10,7 +10,7 @@ import typer
 
 from workqueue.cli.app import JsonOption, QueuesOption, RootOption, app, chosen_queues, find_job, open_engine, say
 from workqueue.cli.output import print_json, print_rows, shown
-from workqueue.errors import BadSetting
+from workqueue.errors import BadSetting, StoreError
 from workqueue.jobs.content import Damaged, decode_payload
 from workqueue.jobs.durations import shown_size, spoken
 from workqueue.jobs.ids import milliseconds, moment
@@ -141,9 +141,13 @@ def show(
     found = find_job(engine, job_id)
     facts = described(engine, found) | content(engine, found) | told(engine, found, as_json=as_json)
     facts["errors"] = engine.errors(found.name.id)
-    result = engine.result(found.name.id)
-    if result is not None:
-        facts["result"] = msgspec.json.decode(result)
+    try:
+        result = engine.result(found.name.id)
+    except StoreError as error:
+        facts["result_damage"] = str(error)
+    else:
+        if result is not None:
+            facts["result"] = msgspec.json.decode(result)
     if as_json:
         print_json(facts)
     else:

@@ -13,6 +13,7 @@ from workqueue.engine import journal, slots
 from workqueue.engine.claims import KINDS
 from workqueue.engine.root import DOT, PAGE, PARTS, SLOTS, WATCH, init, make_queue, make_slot
 from workqueue.engine.settings import FILE
+from workqueue.engine.staged import REJECTED
 from workqueue.jobs import names
 from workqueue.jobs.states import SPACES, State
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 NOT_NEEDED = {"journal"}
 """Parts without which jobs are run nevertheless."""
-REJECTED = "rejected"
-"""A directory of a queue that a later version makes."""
 FORMAT = re.compile(r"format(\.[0-9a-f]{16})?")
 MADE = "fsq doctor --fix makes what is missing, as fsq init does"
 
@@ -146,6 +145,7 @@ def strangers(patient: Patient) -> Iterator[Finding]:
         patient.dot(): lambda name: name in {*PARTS, WATCH} or FORMAT.fullmatch(name),
         patient.dot("workers"): str.isdigit,
         patient.dot("stage"): _is_claim,
+        patient.dot("commit"): _is_staged,
         patient.dot("keys"): SHARDS.__contains__,
         patient.dot("jobs"): is_id,
         patient.dot("cancel"): is_id,
@@ -171,6 +171,12 @@ def _days(patient: Patient) -> list[str]:
 def _is_claim(text: str) -> bool:
     name = names.parse(text)
     return name is not None and name.owner is not None
+
+
+def _is_staged(text: str) -> bool:
+    """Whether this is the manifest, or an item, of a run."""
+    run, _, number = text.rpartition("+")
+    return _is_claim(run) and number.isdigit()
 
 
 def is_id(text: str) -> bool:

@@ -43,6 +43,7 @@ class QueueDealer:
         """Batch directories that hold nothing to claim, and could not be removed."""
         self._skipped: dict[str, int] = {}
         """Names that cannot be renamed, with their inode: a new file of that name is tried again."""
+        self._is_first = True
         self.next_listing = 0.0
 
     # -- what there is -----------------------------------------------------------------------------------------
@@ -53,11 +54,14 @@ class QueueDealer:
     def refresh(self, rescan: float = RESCAN, *, now: bool = False) -> None:
         """List new/ and later/ again if it is time to."""
         clock = self._root.clock
-        start = clock.monotonic()
         used_up = self._window.is_cut and not len(self._window)
-        if not (now or used_up or start >= self.next_listing):
+        if not (now or used_up or clock.monotonic() >= self.next_listing):
             return
         self._root.check_same()
+        if self._is_first:
+            twins.keep_furthest(self._root, self.queue)
+            self._is_first = False
+        start = clock.monotonic()
         self._open.clear()
         self._spent.clear()
         self._window.fill(self._listing(), clock.now_ms())

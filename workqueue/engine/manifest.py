@@ -118,7 +118,7 @@ def read(root: Root, run: str) -> Manifest | None:
     entries: list[Entry] = []
     with contextlib.suppress(ValueError, msgspec.MsgspecError):
         entries += map(_decoder.decode, lines)
-    if not entries or not isinstance(entries[0], Header):
+    if not entries or not isinstance(entries[0], Header) or names.parse(entries[0].name) is None:
         return None
     items = [entry for entry in entries if isinstance(entry, Item)]
     dropped = [entry.temporary for entry in entries if isinstance(entry, Dropped)]

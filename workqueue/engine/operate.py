@@ -121,14 +121,13 @@ def _shift(root: Root, found: Located, space: str, name: str) -> bool:
 
 def _sync_both(root: Root, found: Located, space: str) -> None:
     """Keep a move, where it went first: a file system may keep the two halves of a rename apart (twins.py)."""
-    root.fs.sync_dir(root.space(found.queue, space))
-    _sync_source(root, found)
+    _sync(root, root.space(found.queue, space), os.path.dirname(found.path))
 
 
-def _sync_source(root: Root, found: Located) -> None:
-    """Keep it that the job is no longer where it was. A batch is synced and removed by whoever finds it empty."""
+def _sync(root: Root, *directories: str) -> None:
+    """Keep what was moved or removed. A batch is synced and removed by whoever finds it empty."""
     with contextlib.suppress(FileNotFoundError):
-        root.fs.sync_dir(os.path.dirname(found.path))
+        root.fs.sync_moves(*directories)
 
 
 def _remove(root: Root, found: Located) -> bool:
@@ -141,7 +140,7 @@ def _remove(root: Root, found: Located) -> bool:
             root.fs.unlink(found.path)
     except FileNotFoundError:
         return False
-    _sync_source(root, found)
+    _sync(root, os.path.dirname(found.path))
     if found.name.id != names.NO_ID:
         records.remove(root, found.name.id)
     if options.key is not None:

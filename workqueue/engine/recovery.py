@@ -166,9 +166,11 @@ def end_run(root: Root, claim: Claim, kind: str, reason: str) -> Recovered | Non
 
 
 def _drop(root: Root, claim: Claim) -> Recovered | None:
-    dropped = settle.drop(root, claim)
+    """Carry out a cancel; the order stays where the claim was lost, for whoever has the job now."""
+    if not settle.drop(root, claim):
+        return None
     marks.clear(root, claim.id)
-    return Recovered(claim.queue, claim.name, None, "cancelled") if dropped else None
+    return Recovered(claim.queue, claim.name, None, "cancelled")
 
 
 def record_death(root: Root, claim: Claim, error: str, kind: str = "death") -> None:

@@ -248,7 +248,8 @@ def _unless_cancelled(engine: DirectoryEngine, claim: Claim, board: Board) -> bo
     if not marks.is_marked(engine.root, claim.id):
         return True
     dropped = engine.drop(claim)
-    marks.clear(engine.root, claim.id)
+    if dropped:  # else the order is for whoever has the job now
+        marks.clear(engine.root, claim.id)
     _tell(board, b.CANCELLED, "cancelled", claim, done=dropped, took=board.seconds())
     return False
 
