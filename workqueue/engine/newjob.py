@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from workqueue.engine.protocol import NewJob
 from workqueue.engine.root import checked_queue
-from workqueue.engine.settings import whole
+from workqueue.engine.settings import suggestion, whole
 from workqueue.errors import BadInput, BadSetting
 from workqueue.jobs import names
 from workqueue.jobs.content import Options, encode_json, encode_payload
@@ -47,6 +47,9 @@ class Wishes(TypedDict, total=False):
 def new_job(clock: Clock, queue: str, wishes: Wishes, *, durable: bool = True) -> NewJob:
     """Return a job without a payload; raises BadInput for what means nothing."""
     checked_queue(queue)
+    if odd := wishes.keys() - Wishes.__annotations__.keys():
+        name = min(odd)
+        raise BadSetting(f"{name}: no option of a job{suggestion(name, list(Wishes.__annotations__))}")
     return NewJob(
         queue,
         priority=names.checked_priority(wishes.get("priority", names.DEFAULT_PRIORITY)),
