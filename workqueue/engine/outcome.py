@@ -95,3 +95,11 @@ def member_ids(root: Root, batch: str) -> Iterator[str]:
                 yield from (text.partition(".")[0] for text in root.fs.list(f"{path}/{part}"))
         with contextlib.suppress(FileNotFoundError):
             yield from (line.split()[0] for line in root.fs.read(f"{path}/members").decode().splitlines())
+
+
+def ids(root: Root) -> list[str]:
+    """The batches that are known, the oldest first."""
+    over: list[str] = []
+    with contextlib.suppress(FileNotFoundError):
+        over = root.fs.list(root.dot(BATCHES, OVER))
+    return sorted({*members.active(root), *over})
