@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from workqueue.engine import commits, manifest, members, twins
-from workqueue.engine.children import Children
+from workqueue.engine.children import SINGLES, Children
 from workqueue.engine.manifest import End, Entry, Item
 from workqueue.engine.members import place
 from workqueue.engine.root import BATCHES
+from workqueue.engine.staged import remove
 from workqueue.engine.submit import write_file
 from workqueue.errors import FsqError, WrongState, told
 from workqueue.jobs import names
@@ -46,13 +47,13 @@ _decoder = msgspec.json.Decoder(Item | End)
 class Draft:
     """What one producer collects; `commit` makes it a batch, `discard` makes it nothing."""
 
-    def __init__(self, root: Root, plan: Plan) -> None:
+    def __init__(self, root: Root, plan: Plan, *, singles: int = SINGLES) -> None:
         self._root = root
         self._plan = plan
         self.id = root.ids.next()
         self._path = root.dot(BATCHES, f".{self.id}")
         self._items: list[Item] = []
-        self._children = Children(root, self._item)
+        self._children = Children(root, self._item, singles)
         self._broken: OSError | None = None
         self._lock = threading.RLock()
         self._fd = self._begin()
@@ -179,8 +180,10 @@ def _drop_if_published(root: Root, source: str, item: Item) -> None:
     with contextlib.suppress(FileNotFoundError):
         status = root.fs.stat(source)
         queue = item.to.partition("/")[0]
-        if name and status.st_nlink > 1 and twins.is_elsewhere(root, queue, name.id, status.st_ino):
-            root.fs.discard(source)
+        if root.fs.exists(f"{root.path}/{item.to}") or (
+            name and status.st_nlink > 1 and twins.is_elsewhere(root, queue, name.id, status.st_ino)
+        ):
+            remove(root, source)
 
 
 def publish_rest(root: Root, batch: str) -> None:

@@ -55,7 +55,7 @@ def _still_in(root: Root, batch: str) -> set[str]:
     except FileNotFoundError:
         return set()
     for job_id in inside & ended.keys():
-        _out(root, batch, job_id, ended[job_id])
+        _leave_again(root, batch, job_id, ended[job_id])
     return inside - ended.keys()
 
 
@@ -113,6 +113,16 @@ def _guess(root: Root, batch: str, job_id: str) -> How:
     if job_id in ended:
         return ended[job_id]
     return How.DONE if root.fs.stat(place(root, batch, "open", job_id)).st_size else How.GONE
+
+
+def _leave_again(root: Root, batch: str, job_id: str, how: How) -> None:
+    """Take somebody out who is in ended/, too: as one file even, after a power cut (twins.py), which no rename moves."""
+    entry = place(root, batch, "open", job_id)
+    with contextlib.suppress(FileNotFoundError):
+        if root.fs.stat(entry).st_nlink > 1:
+            root.fs.discard(entry)
+        else:
+            _out(root, batch, job_id, how)
 
 
 def _out(root: Root, batch: str, job_id: str, how: How) -> None:

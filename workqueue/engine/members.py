@@ -7,7 +7,7 @@
     end      the job's own file becomes ended/JOB.HOW, by one rename: the job is out of its queue, and how is told
              (one that stays, in done/, failed/ or corrupt/, tells it by where it lies)
     leave    open/JOB is renamed over it: the member is out, and what its payload took is free
-    close    rmdir(open/): it succeeds once, behind the last one, and from then on nobody can join. Then: overs.py
+    close    where open/ is empty: rmdir. It succeeds once, and from then on nobody can join. Then: overs.py
 
 **Invariant**: a member that adds members leaves after they have joined, so a batch cannot end between the two.
 **Invariant**: there is no counter. A crash between any two steps leaves a member that is in open/ and has ended, as
@@ -95,6 +95,8 @@ def end(root: Root, options: Options, job_id: str, path: str, how: How) -> None:
             root.fs.rename(path, entry)  # takes no room, and is known by its size: see overs.py
         else:
             root.fs.unlink(path)  # the batch is over, or not ours to write to
+    else:
+        root.fs.discard(path)  # rename(2) does nothing where a power cut has left one file both names (twins.py)
 
 
 def leave(root: Root, options: Options, job_id: str, how: How) -> None:
@@ -121,6 +123,10 @@ def out(root: Root, batch: str, job_id: str, how: How) -> None:
 def close(root: Root, batch: str) -> None:
     """End a batch if nobody is in it any more."""
     try:
+        if not _is_empty(place(root, batch, "open")):
+            return
+        # First: a power cut must not keep that open/ is gone, and lose who was in it.
+        root.fs.sync_dir(place(root, batch, "ended"))
         root.fs.rmdir(place(root, batch, "open"))
     except FileNotFoundError:
         pass  # somebody else was the last one out, and may have died since
@@ -131,6 +137,11 @@ def close(root: Root, batch: str) -> None:
     from workqueue.engine import overs
 
     overs.call_back(root, batch)
+
+
+def _is_empty(directory: str) -> bool:
+    with os.scandir(directory) as entries:
+        return next(entries, None) is None
 
 
 def active(root: Root) -> list[str]:

@@ -13,8 +13,6 @@ from workqueue.engine.members import How
 from workqueue.engine.root import BATCHES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from workqueue.engine.root import Root
 
 OVER = "over"
@@ -87,14 +85,16 @@ def fixed(root: Root, path: str) -> BatchCounts:
     return _decoder.decode(root.fs.read(f"{path}/outcome"))
 
 
-def member_ids(root: Root, batch: str) -> Iterator[str]:
+def member_ids(root: Root, batch: str) -> set[str]:
     """The ids of a batch's members; none if there is no such batch."""
     for path in (members.place(root, batch), root.dot(BATCHES, OVER, batch)):
-        for part in ("open", "ended"):
-            with contextlib.suppress(FileNotFoundError):
-                yield from (text.partition(".")[0] for text in root.fs.list(f"{path}/{part}"))
         with contextlib.suppress(FileNotFoundError):
-            yield from (line.split()[0] for line in root.fs.read(f"{path}/members").decode().splitlines())
+            return {line.split()[0] for line in root.fs.read(f"{path}/members").decode().splitlines()}
+    found: set[str] = set()
+    for part in ("open", "ended"):
+        with contextlib.suppress(FileNotFoundError):
+            found.update(text.partition(".")[0] for text in root.fs.list(members.place(root, batch, part)))
+    return found
 
 
 def ids(root: Root) -> list[str]:
