@@ -145,11 +145,11 @@ def run_all(world: World, ending: Ending | None = None) -> dict[str, list[dict[s
     dealer = Dealer(world.root, world.root.queues())
     ran: Counter[str] = Counter()
     while True:
-        dealer.refresh(now=True)
         dealt = dealer.deal(1)
-        if dealt is None and dealer.is_drained():
-            return told
         if dealt is None:
+            dealer.refresh(now=True)
+            if not len(dealer) and dealer.is_drained():
+                return told
             continue
         queue, hints = dealt
         taken = world.engine.take(queue, hints[0], SLOT)

@@ -12,6 +12,7 @@ from engine.worlds import SLOT, Q, World, new_job
 from workqueue.engine import commits, lookup, overs
 from workqueue.engine.members import How
 from workqueue.engine.protocol import Claim
+from workqueue.jobs.states import State
 
 if TYPE_CHECKING:
     from engine.schedules import Act
@@ -52,26 +53,26 @@ def tidies(engine: DirectoryEngine, _: object) -> object:
 
 
 def retries(engine: DirectoryEngine, _: object) -> object:
-    [found] = engine.scan(Q, "failed")
+    [found] = engine.scan(Q, State.FAILED)
     return engine.retry(found)
 
 
 @pytest.mark.parametrize("second", [finishes(1), fails], ids=["both finish", "one fails"])
 def test_of_two_that_leave_at_a_time_one_calls_back(world: World, second: Act) -> None:
     acts: dict[str, Act] = {"one": finishes(0), "two": second}
-    seen = explore(world, two_claims, acts, lambda *_: ended_once(world, TWO), preemptions=2, sample=30)
+    seen = explore(world, two_claims, acts, lambda *_: ended_once(world, TWO), preemptions=1, sample=30)
     assert len(seen) == 1
 
 
 def test_who_sees_leavers_out_meets_one_that_leaves(world: World) -> None:
     acts: dict[str, Act] = {"one": finishes(0), "supervisor": tidies}
-    seen = explore(world, one_claim, acts, lambda *_: ended_once(world, TWO), preemptions=1, sample=100)
+    seen = explore(world, one_claim, acts, lambda *_: ended_once(world, TWO), preemptions=0, sample=60)
     assert seen == {How.DONE}
 
 
 def test_a_member_that_is_retried_is_in_again_or_the_batch_is_over(world: World) -> None:
     acts: dict[str, Act] = {"one": finishes(0), "operator": retries}
-    seen = explore(world, one_failed, acts, lambda *_: ended_once(world, TWO), preemptions=1, sample=60)
+    seen = explore(world, one_failed, acts, lambda *_: ended_once(world, TWO), preemptions=1, sample=30)
     assert seen == {How.DONE, How.FAILED}
 
 
@@ -93,7 +94,7 @@ def test_children_join_before_their_parent_leaves_whoever_publishes_them(world: 
         "supervisor": lambda engine, _: list(commits.finish_own(engine.root, {SLOT})),
         "other": runs_children,
     }
-    seen = explore(world, ending.bring, acts, lambda *_: ended_once(world, ending), preemptions=0, sample=150)
+    seen = explore(world, ending.bring, acts, lambda *_: ended_once(world, ending), preemptions=0, sample=60)
     assert seen == {How.DONE}
 
 
@@ -109,5 +110,5 @@ def test_members_that_run_while_their_batch_is_still_published(world: World) -> 
         return None
 
     acts: dict[str, Act] = {"producer": submits, "worker": works, "supervisor": tidies}
-    seen = explore(world, fresh, acts, lambda *_: ended_once(world, TWO), preemptions=0, sample=150)
+    seen = explore(world, fresh, acts, lambda *_: ended_once(world, TWO), preemptions=0, sample=60)
     assert seen == {How.DONE}

@@ -116,7 +116,7 @@ def _guess(root: Root, batch: str, job_id: str) -> How:
 
 
 def _leave_again(root: Root, batch: str, job_id: str, how: How) -> None:
-    """Take somebody out who is in ended/, too: as one file even, after a power cut (twins.py), which no rename moves."""
+    """Take somebody out who is in ended/, too; after a power cut (twins.py) as one file even, which no rename moves."""
     entry = place(root, batch, "open", job_id)
     with contextlib.suppress(FileNotFoundError):
         if root.fs.stat(entry).st_nlink > 1:
