@@ -37,7 +37,7 @@ def draft(engine: DirectoryEngine) -> Draft:
 
 def fresh(world: World) -> None:
     """The queues, and nothing of earlier batches."""
-    shutil.rmtree(world.root.dot("batches"), ignore_errors=True)
+    shutil.rmtree(world.root.dot("batches"), ignore_errors=True)  # a schedule is played in the world of the last one
     for queue in (ON_DONE, ON_FAILED, NEXT):
         world.root.make_queue(queue)
 

@@ -83,7 +83,7 @@ def checked(root: Root, queue: str, payload: object, wishes: Mapping[str, Any]) 
     given: Any = {name: value for name, value in wishes.items() if value is not None}
     due = new_job(root.clock, queue, given).due
     root.space(queue, "new")
-    data = encode_json(payload)
+    data = encode_json(payload, "callback payload")
     limit = root.settings(queue).max_payload
     if len(data) > limit // 2:
         raise BadPayload(

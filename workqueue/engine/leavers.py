@@ -12,11 +12,10 @@ queues, so it is asked when nothing has changed for 1, 2, 4, 8… minutes, and w
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from workqueue.engine import lookup, manifest, members
 from workqueue.engine.members import BY_STATE, How, place
-from workqueue.errors import FsqError
 from workqueue.jobs import names
 from workqueue.jobs.states import SEARCHED, State
 
@@ -29,34 +28,47 @@ QUIET = 60.0
 """Seconds without a change, after which jobs that are nowhere are looked for."""
 
 
+class Leaver(NamedTuple):
+    """A member that has ended and is still in."""
+
+    batch: str
+    id: str
+    how: How
+
+
 def see_out(root: Root, patience: float = 0.0, batches: list[str] | None = None) -> None:
     """Let everybody leave who has ended; those that are nowhere after `patience` seconds without a change."""
+    for leaver in leavers(root, patience, batches):
+        _leave(root, leaver)
+
+
+def leavers(root: Root, patience: float = 0.0, batches: list[str] | None = None) -> list[Leaver]:
+    """Those who are to leave; a look that changes nothing."""
+    found: list[Leaver] = []
     inside: dict[str, str] = {}
     missable: set[str] = set()
     for batch in members.active(root) if batches is None else batches:
-        waiting = _still_in(root, batch)
-        inside.update(dict.fromkeys(waiting, batch))
+        waiting, ended = _inside(root, batch)
+        found += [Leaver(batch, job_id, ended[job_id]) for job_id in waiting & ended.keys()]
+        inside.update(dict.fromkeys(waiting - ended.keys(), batch))
         if _is_quiet(root, batch, patience):
-            missable.update(waiting)
+            missable.update(waiting - ended.keys())
     busy = _being_published(root) if missable else set()
     missable = {job_id for job_id in missable if inside[job_id] not in busy}
-    found = _ended_states(root, inside.keys())
-    for job_id, how in found.items():
-        _out(root, inside[job_id], job_id, how)
-    for job_id in _nowhere(root, missable - found.keys()):
-        _out(root, inside[job_id], job_id, _guess(root, inside[job_id], job_id))
+    aside = _ended_states(root, inside.keys())
+    found += [Leaver(inside[job_id], job_id, how) for job_id, how in aside.items()]
+    for job_id in _nowhere(root, missable - aside.keys()):
+        with contextlib.suppress(FileNotFoundError):
+            found.append(Leaver(inside[job_id], job_id, _guess(root, inside[job_id], job_id)))
+    return found
 
 
-def _still_in(root: Root, batch: str) -> set[str]:
-    """Who is in, after those have left who are known to have ended."""
+def _inside(root: Root, batch: str) -> tuple[set[str], dict[str, How]]:
+    """Who is in, and who is known to have ended."""
     try:
-        inside = set(root.fs.list(place(root, batch, "open")))
-        ended = members.ended(root, batch)
+        return set(root.fs.list(place(root, batch, "open"))), members.ended(root, batch)
     except FileNotFoundError:
-        return set()
-    for job_id in inside & ended.keys():
-        _leave_again(root, batch, job_id, ended[job_id])
-    return inside - ended.keys()
+        return set(), {}
 
 
 def _is_quiet(root: Root, batch: str, patience: float) -> bool:
@@ -115,16 +127,11 @@ def _guess(root: Root, batch: str, job_id: str) -> How:
     return How.DONE if root.fs.stat(place(root, batch, "open", job_id)).st_size else How.GONE
 
 
-def _leave_again(root: Root, batch: str, job_id: str, how: How) -> None:
-    """Take somebody out who is in ended/, too; after a power cut (twins.py) as one file even, which no rename moves."""
-    entry = place(root, batch, "open", job_id)
+def _leave(root: Root, leaver: Leaver) -> None:
+    entry = place(root, leaver.batch, "open", leaver.id)
+    known = place(root, leaver.batch, "ended", f"{leaver.id}.{leaver.how}")
     with contextlib.suppress(FileNotFoundError):
-        if root.fs.stat(entry).st_nlink > 1:
-            root.fs.discard(entry)
+        if root.fs.stat(entry).st_nlink > 1 and root.fs.exists(known):
+            root.fs.discard(entry)  # one file, which a power cut has left both names (twins.py): no rename moves it
         else:
-            _out(root, batch, job_id, how)
-
-
-def _out(root: Root, batch: str, job_id: str, how: How) -> None:
-    with contextlib.suppress(FileNotFoundError, FsqError):
-        members.out(root, batch, job_id, how)
+            members.out(root, leaver.batch, leaver.id, leaver.how)

@@ -133,11 +133,11 @@ def tidy(root: Root) -> Iterator[str]:
 
 def settle_all(root: Root, *, patience: float = 0.0) -> Iterator[str]:
     """Bring every batch as far as it can come; after `patience` seconds without a change also jobs that are nowhere."""
-    yield from settle(root)
+    told = list(settle(root))
     if members.active(root):
-        with contextlib.suppress(FileNotFoundError):
-            leavers.see_out(root, patience)
-        yield from settle(root)
+        leavers.see_out(root, patience)
+        told += settle(root)
+    yield from dict.fromkeys(told)
 
 
 def settle_one(root: Root, batch: str) -> None:
