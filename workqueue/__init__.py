@@ -18,6 +18,7 @@ from workqueue.store.filestore import FileStore
 
 if TYPE_CHECKING:
     from workqueue.aio import AsyncProducer
+    from workqueue.batch import BatchCounts, BatchRef, Callback
     from workqueue.run.job import Job
     from workqueue.run.worker import Worker
 
@@ -25,6 +26,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "AsyncProducer",
+    "BatchCounts",
+    "BatchRef",
+    "Callback",
     "FileStore",
     "FsqError",
     "Job",
@@ -55,4 +59,8 @@ def __getattr__(name: str) -> Any:
         from workqueue.run.job import Job
 
         return Job
+    if name in {"BatchCounts", "BatchRef", "Callback"}:
+        from workqueue import batch
+
+        return getattr(batch, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,6 +16,7 @@
     ├── NothingFound               no file is there to make a job of
     ├── WrongState                 the job is not where the verb could take it from
     ├── NoSuchJob
+    ├── NoSuchBatch
     └── NoFreeSlot                 every worker slot of the root is in use
 
 Losing a race is a result (None, False), never an error. What a handler raises to steer its job stands at the end:
@@ -92,6 +93,12 @@ class WrongState(FsqError):
 
 class NoSuchJob(FsqError):
     """Found nowhere: finished and not kept, cancelled, or never here."""
+
+    exit_status = 4
+
+
+class NoSuchBatch(FsqError):
+    """Over and not kept any more, or never here."""
 
     exit_status = 4
 

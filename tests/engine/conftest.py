@@ -45,6 +45,7 @@ def empty(path: str) -> None:
             os.unlink(entry.path)
     make_queue(path, "default", UnsyncedFs())
     dot = f"{path}/.fsq"
+    shutil.rmtree(f"{dot}/batches", ignore_errors=True)
     born = os.stat(f"{dot}/format").st_mtime_ns
     used = [f"keys/{shard.name}" for shard in os.scandir(f"{dot}/keys") if shard.stat().st_mtime_ns >= born]
     for part in ("stage", "commit", "jobs", "cancel", "journal", *used):

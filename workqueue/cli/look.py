@@ -28,12 +28,30 @@ PREVIEW = 2000
 """Characters of a payload that show prints."""
 
 
+BatchOption = Annotated[
+    str | None,
+    typer.Option("--batch", metavar="ID", help="Of this batch; its id, or the unique end of it.", show_default=False),
+]
+
+
 @app.command()
 def stats(
-    context: typer.Context, queues: QueuesOption = None, as_json: JsonOption = False, root: RootOption = None
+    context: typer.Context,
+    queues: QueuesOption = None,
+    batch: BatchOption = None,
+    as_json: JsonOption = False,
+    root: RootOption = None,
 ) -> None:
-    """Count the jobs of each queue, by state."""
+    """Count the jobs of each queue, by state; or those of a batch, by how they ended. Exit 4: no such batch."""
     engine = open_engine(context, root)
+    if batch is not None:
+        if queues:
+            raise BadSetting("--batch counts the jobs of a batch, whatever their queues: leave -q out")
+        from workqueue.cli.batches import find_batch, print_batch
+
+        ref = find_batch(engine, batch)
+        print_batch(ref, ref.counts(), as_json=as_json)
+        return
     rows: list[list[object]] = []
     for queue in chosen_queues(engine, queues):
         counts = engine.counts(queue)
@@ -214,13 +232,26 @@ def print_facts(facts: dict[str, Any]) -> None:
 @app.command()
 def wait(
     context: typer.Context,
-    job_id: Annotated[str, typer.Argument(metavar="ID", help="A job id, or the unique end of one.")],
+    job_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="A job id, or the unique end of one.", show_default=False)
+    ] = None,
+    batch: BatchOption = None,
     timeout: Annotated[str | None, typer.Option(help="Give up after this long: exit 124.")] = None,
     as_json: JsonOption = False,
     root: RootOption = None,
 ) -> None:
-    """Wait until a job has ended. Exit 0: done; 1: failed or corrupt; 4: nowhere; 124: timed out."""
+    """Wait until a job has ended. Exit 0: done; 1: failed or corrupt; 4: nowhere; 124: timed out.
+
+    Or until all jobs of a batch have, and its callback is submitted. Exit 0: all done; 3: some not.
+    """
     engine = open_engine(context, root)
+    if (job_id is None) == (batch is None):
+        raise BadSetting("give a job's id, or --batch ID")
+    if batch is not None:
+        from workqueue.cli.batches import find_batch, wait_for_batch
+
+        raise typer.Exit(wait_for_batch(find_batch(engine, batch), timeout, as_json=as_json))
+    assert job_id is not None
     found = find_job(engine, job_id)
     state = JobRef(engine, found.name.id, found.queue, created=False).wait(timeout)
     if as_json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from workqueue.doctor import handovers, layout, modes, records, runs, spaces, surroundings
+from workqueue.doctor import batches, handovers, layout, modes, records, runs, spaces, surroundings
 from workqueue.doctor.findings import problem
 from workqueue.doctor.watch import watch
 from workqueue.errors import FsqError
@@ -46,6 +46,7 @@ CHECKS = (
     Check("size", spaces.size),
     Check("stage", runs.stage, ("workers", "stage"), every_queue=True),
     Check("commit", handovers.commit, ("commit",)),
+    Check("batches", batches.batches, ("commit",), every_queue=True),
     Check("watch", watch, ()),
     Check("records", records.records, ("jobs", "commit"), every_queue=True),
     Check("keys", records.dead_keys, ("keys",), every_queue=True),

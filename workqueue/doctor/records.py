@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from workqueue.doctor.findings import each, many, note, problem, some
 from workqueue.doctor.handovers import handed_over
-from workqueue.doctor.layout import is_id
 from workqueue.doctor.patient import MOMENT, SHARDS
 from workqueue.doctor.watch import being_taken
 from workqueue.engine import keys, lookup
@@ -68,7 +67,7 @@ def _may_be_submitted(patient: Patient, job_id: str) -> bool:
 
 def _old_records(patient: Patient) -> set[str]:
     path, age = patient.dot("jobs"), oldest(patient)
-    return {text for text in os.listdir(path) if is_id(text) and patient.age_of(f"{path}/{text}") > age}
+    return {text for text in os.listdir(path) if names.is_id(text) and patient.age_of(f"{path}/{text}") > age}
 
 
 def oldest(patient: Patient) -> float:

@@ -13,7 +13,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from workqueue.doctor.findings import many, note, problem, some
-from workqueue.doctor.layout import is_id
 from workqueue.doctor.patient import MOMENT
 from workqueue.engine import housekeeping, lookup, recovery, slots
 from workqueue.errors import RootError
@@ -133,7 +132,7 @@ def is_claimed(patient: Patient, text: str) -> bool:
 def cancels(patient: Patient) -> Iterator[Finding]:
     """A job whose cancel was ordered runs."""
     root, late = patient.root, []
-    for job_id in filter(is_id, os.listdir(root.dot("cancel"))):
+    for job_id in filter(names.is_id, os.listdir(root.dot("cancel"))):
         if patient.age_of(root.dot("cancel", job_id)) > MOMENT:
             found = lookup.find(root, patient.sound, job_id)
             if found is None or found.state is not State.CUR:

@@ -31,7 +31,9 @@ MOST_BYTES = 8 << 20
 class NewItem(Protocol):
     """Notes an item in the manifest, by its place below the root; returns the path where it is to be written."""
 
-    def __call__(self, to: str, key: str | None = None, options: str | None = None) -> str: ...
+    def __call__(
+        self, to: str, key: str | None = None, options: str | None = None, batch: str | None = None
+    ) -> str: ...
 
 
 class Children:
@@ -41,7 +43,7 @@ class Children:
         self._root = root
         self._item = item
         self._singles = singles
-        self.waiting: dict[tuple[str, int, int | None], list[tuple[Name, bytes]]] = {}
+        self.waiting: dict[tuple[str, int, int | None, str | None], list[tuple[Name, bytes]]] = {}
         self._bytes = 0
 
     def add(self, job: NewJob) -> JobId:
@@ -61,23 +63,25 @@ class Children:
         """Write what waits in memory; durable but for the entries in commit/."""
         groups, self.waiting, self._bytes = self.waiting, {}, 0
         singles: list[tuple[str, bytes]] = []
-        for (queue, priority, due), group in groups.items():
+        for (queue, priority, due, member_of), group in groups.items():
             if len(group) > self._singles:
                 text = names.batch(priority, self._root.ids.next())
                 to = _place(queue, due, text if due is None else f"{due:013d}-{text}")
-                batches.fill(self._root, self._item(to), [(name.ready(), data) for name, data in group])
+                item = self._item(to, batch=member_of)
+                batches.fill(self._root, item, [(name.ready(), data) for name, data in group])
             else:
-                singles += [(self._item(_place(queue, due, name.delayed())), data) for name, data in group]
+                for name, data in group:
+                    singles.append((self._item(_place(queue, due, name.delayed()), batch=member_of), data))
         batches.write_all(self._root, singles)
 
     def _add_payload(self, job: NewJob, name: Name) -> None:
         job.options.type = job.type
         data = content.encode(job.options, job.payload)
         if job.options.key is not None:
-            item = self._item(_place(job.queue, job.due, name.delayed()), job.options.key)
+            item = self._item(_place(job.queue, job.due, name.delayed()), job.options.key, batch=job.options.batch)
             batches.write_all(self._root, [(item, data)])
             return
-        group = self.waiting.setdefault((job.queue, job.priority, job.due), [])
+        group = self.waiting.setdefault((job.queue, job.priority, job.due, job.options.batch), [])
         group.append((name, data))
         self._bytes += len(data)
         if len(group) == batches.BATCH or self._bytes > MOST_BYTES:
@@ -89,7 +93,8 @@ class Children:
         fd = open_source(self._root, path)
         try:
             refuse_large(self._root, job, path, fd)
-            item = self._item(_place(job.queue, job.due, name.delayed()), job.options.key, options)
+            to = _place(job.queue, job.due, name.delayed())
+            item = self._item(to, job.options.key, options, job.options.batch)
             if job.mode == "copy":
                 self._root.fs.copy(fd, item, self._root.file_mode)
             else:

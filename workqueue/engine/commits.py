@@ -23,14 +23,14 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
-from workqueue.engine import claims, keys, manifest, outputs, records, settle, twins
+from workqueue.engine import claims, keys, manifest, members, outputs, records, settle, twins
 from workqueue.engine.protocol import Claim, Recovered
 from workqueue.engine.renames import rename
 from workqueue.engine.root import DOT, share
 from workqueue.engine.staged import discard, remove
 from workqueue.errors import FsqError, told
 from workqueue.jobs import names
-from workqueue.jobs.content import PLAIN, Damaged
+from workqueue.jobs.content import PLAIN, Damaged, Options
 from workqueue.jobs.states import State
 
 if TYPE_CHECKING:
@@ -97,13 +97,16 @@ def _ended(root: Root, queue: str, name: names.Name) -> Claim:
 def _publish(root: Root, run: str, found: Manifest, claim: Claim) -> list[str]:
     """Put everything in its place; returns the directories to sync: also where an item was already there."""
     touched = [outputs.publish(root, output) for output in found.outputs]
-    for item in found.items:
+    sources = [(item, manifest.path(root, run, item.number)) for item in found.items]
+    members.join(root, sources)
+    for item, source in sources:
         with told("publish what a run has handed over", f"{root.path}/{item.to}"):
-            touched.append(_publish_item(root, manifest.path(root, run, item.number), item, claim))
+            touched.append(publish_item(root, source, item, claim.inode))
     return list(dict.fromkeys(touched))
 
 
-def _publish_item(root: Root, source: str, item: Item, claim: Claim) -> str:
+def publish_item(root: Root, source: str, item: Item, heir_of: int | None = None) -> str:
+    """Put an item in its place; returns the directory. `heir_of`: the inode of an ended job, whose key it may take."""
     target = f"{root.path}/{item.to}"
     directory = os.path.dirname(target)
     queue = item.to.partition("/")[0]
@@ -115,7 +118,7 @@ def _publish_item(root: Root, source: str, item: Item, claim: Claim) -> str:
             _put_options(root, item)
         if item.key is None:
             rename(root, source, target)
-        elif keys.publish(root, queue, item.key, source, target, durable=True, heir_of=claim.inode) is not None:
+        elif keys.publish(root, queue, item.key, source, target, durable=True, heir_of=heir_of) is not None:
             _drop_child(root, source, item)
     except FileNotFoundError:
         if root.fs.exists(source):
@@ -140,10 +143,14 @@ def _put_options(root: Root, item: Item) -> None:
 
 def _drop_child(root: Root, source: str, item: Item) -> None:
     """Its key is another job's, as when it had been submitted a moment later."""
-    root.fs.discard(source)
     name = names.parse(os.path.basename(item.to))
-    if item.options is not None and name is not None:
+    assert name is not None
+    member_of = Options(batch=item.batch)
+    with contextlib.suppress(FileNotFoundError):
+        members.end(root, member_of, name.id, source, members.How.CANCELLED)
+    if item.options is not None:
         records.remove(root, name.id)
+    members.leave(root, member_of, name.id, members.How.CANCELLED)
 
 
 # -- runs whose owner is dead --------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import heapq
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from workqueue.engine import batches, lookup, manifest, twins
+from workqueue.engine import batches, lookup, manifest, overs, twins
 from workqueue.engine.window import WIDTH, Window
 from workqueue.jobs import names
 
@@ -265,7 +265,10 @@ class Dealer:
         return min(due, default=None)
 
     def is_drained(self) -> bool:
-        """Whether nothing is ready, running or waiting for another attempt; asks the disk."""
+        """Whether nothing is ready, running or waiting for another attempt, nor a callback to come; asks the disk."""
+        return self._are_drained() and overs.come_to_rest(self._root, self.queues) and self._are_drained()
+
+    def _are_drained(self) -> bool:
         return all(self._is_drained(dealer) for dealer in self.queues.values())
 
     def _is_drained(self, dealer: QueueDealer) -> bool:

@@ -46,6 +46,8 @@ class Item(msgspec.Struct, tag="item", omit_defaults=True):
     """A child's unique key in its queue."""
     options: str | None = None
     """The options of a child whose whole file is payload."""
+    batch: str | None = None
+    """The batch that its jobs are members of."""
 
 
 class Output(msgspec.Struct, tag="output", omit_defaults=True):

@@ -7,7 +7,8 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from workqueue.engine import claims, keys, lookup, manifest, marks, records
+from workqueue.engine import claims, keys, lookup, manifest, marks, members, records
+from workqueue.engine.members import BY_STATE, How
 from workqueue.errors import WrongState, told
 from workqueue.jobs import names
 from workqueue.jobs.content import PLAIN, Damaged, Options
@@ -44,12 +45,14 @@ def retry(root: Root, found: Located, *, from_start: bool = False) -> bool:
     with told(f"retry job {name.id}", found.path):
         try:
             options, _ = options_of(root, found)
+            members.reopen(root, options, name.id, found.state)
             if options.key is None or found.state is State.LATER:
                 root.fs.rename(found.path, target)
             else:
                 keys.reacquire(root, found.queue, options, name.id, found.path, target)
         except FileNotFoundError:
             return False
+        members.reopen(root, options, name.id, found.state)  # again: it may have been seen in failed/ in between
         _sync_both(root, found, "new")
     return True
 
@@ -134,10 +137,14 @@ def _remove(root: Root, found: Located) -> bool:
     try:
         options, inode = options_of(root, found)
         keys.foretell(root, options, found.path)
+        if found.state in BY_STATE:  # whoever ended it may have died before it left its batch
+            members.leave(root, options, found.name.id, BY_STATE[found.state])
         if stat.S_ISDIR(root.fs.stat(found.path).st_mode):
             root.fs.remove_tree(found.path)
-        else:
+        elif found.state in BY_STATE:
             root.fs.unlink(found.path)
+        else:
+            members.end(root, options, found.name.id, found.path, How.CANCELLED)
     except FileNotFoundError:
         return False
     _sync(root, os.path.dirname(found.path))
@@ -145,4 +152,6 @@ def _remove(root: Root, found: Located) -> bool:
         records.remove(root, found.name.id)
     if options.key is not None:
         keys.free(root, found.queue, options, inode, found.name.id)
+    if found.state not in BY_STATE:
+        members.leave(root, options, found.name.id, How.CANCELLED)
     return True

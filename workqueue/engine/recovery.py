@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from workqueue.engine import claims, commits, manifest, marks, records, sessions, settle, slots, twins
+from workqueue.engine import claims, commits, manifest, marks, overs, records, sessions, settle, slots, twins
 from workqueue.engine.protocol import Corrupted, Recovered
 from workqueue.jobs import names
 from workqueue.jobs.content import Damaged
@@ -41,6 +41,7 @@ def sweep(root: Root, queues: list[str], mine: set[int]) -> Iterator[Settled | s
             finally:
                 slot.close()
     yield from commits.finish_own(root, mine)
+    yield from overs.settle(root)
 
 
 def _claiming(root: Root, queue: str) -> Iterator[int]:

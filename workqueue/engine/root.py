@@ -39,7 +39,9 @@ DEFAULT_QUEUE = "default"
 PARTS = ("workers", "stage", "commit", "keys", "jobs", "cancel", "journal")
 WATCH = "watch"
 """A part that is made when a folder is first watched."""
-OWNER_ONLY = {"stage", "commit", "keys", "jobs", "journal", WATCH}
+BATCHES = "batches"
+"""A part that is made with the first batch."""
+OWNER_ONLY = {"stage", "commit", "keys", "jobs", "journal", WATCH, BATCHES}
 SLOTS = 64
 PAGE = 4096
 SHARED = 0o020

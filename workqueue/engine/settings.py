@@ -42,6 +42,7 @@ class Settings:
     tmp_age: float = 36 * 3600.0
     reject_limit: RejectLimit | None = None
     journal: float = 30 * 86400.0
+    keep_batches: float = 7 * 86400.0
 
 
 def whole(value: object, what: str) -> int:
@@ -64,6 +65,7 @@ READERS: dict[str, Callable[[Any, str], Any]] = {
     "tmp_age": seconds,
     "reject_limit": reject_limit,
     "journal": seconds,
+    "keep_batches": seconds,
 }
 NAMES = [field.name for field in fields(Settings)]
 

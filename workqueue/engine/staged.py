@@ -159,10 +159,10 @@ class Staged:
         name = self._claim.name
         return f"0{name.attempt}" if name.anew else str(name.attempt)
 
-    def _item(self, to: str, key: str | None = None, options: str | None = None) -> str:
+    def _item(self, to: str, key: str | None = None, options: str | None = None, batch: str | None = None) -> str:
         """Note an item in the manifest; returns where it is to be written."""
         self._count += 1
-        self._entries.append(Item(self._count, to, key, options))
+        self._entries.append(Item(self._count, to, key, options, batch))
         return manifest.path(self._root, self._run, self._count)
 
     def _write_manifest(self) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from workqueue.errors import BadPayload
+from workqueue.jobs import names
 from workqueue.jobs.durations import LONGEST
 
 JSON, TEXT, BYTES = "json", "text", "bytes"
@@ -50,6 +51,8 @@ class Options(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=False):
     """With a key: the job's first name, by which the key's holder is looked up."""
     headers: dict[str, Any] | None = None
     reject_limit: str | None = None
+    batch: str | None = None
+    """The batch whose member it is."""
 
 
 _options_decoder = msgspec.json.Decoder(Options)
@@ -149,6 +152,8 @@ def decode_options(line: bytes) -> Options:
         value = getattr(options, what)
         if value is not None and not 0 <= value <= LONGEST:
             raise Damaged(f"line 1 is no options line: {what} {value!r}")
+    if options.batch is not None and not names.is_id(options.batch):
+        raise Damaged(f"line 1 is no options line: batch {options.batch!r}")
     return options
 
 

@@ -6,11 +6,13 @@ import os
 import threading
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal
 
-from workqueue.engine.newjob import NOTHING, give, new_job
-from workqueue.errors import BadInput, WrongState
+from workqueue.batch import staged_job
+from workqueue.engine.newjob import NOTHING
+from workqueue.errors import WrongState
 from workqueue.jobs.content import decode_payload, encode_json
 from workqueue.jobs.ids import milliseconds, moment
 from workqueue.producer import JobRef
+from workqueue.run.job_batch import JobBatch
 from workqueue.run.notes import Notes
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from workqueue.engine.directory import DirectoryEngine
     from workqueue.engine.newjob import Wishes
-    from workqueue.engine.protocol import Claim
+    from workqueue.engine.protocol import Claim, NewJob
     from workqueue.run.board import Board
     from workqueue.run.notes import HasToLeave
 
@@ -132,12 +134,18 @@ class Job:
         Payload, file and `wishes` are those of `Producer.submit`. If the run fails or dies there is no such job; nor if
         another job has its `key` by then. A key that this job has passes to the child.
         """
-        if mode not in {"link", "copy"}:
-            raise BadInput(f"mode {mode!r}: a file is staged by link or copy; the file itself stays where it is")
+        job = staged_job(self._engine, queue, payload, file, mode, wishes)
+        return JobRef(self._engine, self._stage(job), queue, created=True)
+
+    @property
+    def batch(self) -> JobBatch | None:
+        """The batch that this job is a member of, to add members to it; None if it is in none."""
+        batch = self._claim.options.batch
+        return None if batch is None else JobBatch(self._engine, batch, self._stage)
+
+    def _stage(self, job: NewJob) -> str:
         self._check_process()
-        job = new_job(self._engine.root.clock, queue, wishes)
-        give(job, payload, file, mode)
-        return JobRef(self._engine, self._engine.stage_job(self._claim, job), queue, created=True)
+        return self._engine.stage_job(self._claim, job)
 
     def output(self, path: str | os.PathLike[str], mode: str = "wb", *, permissions: int = 0o666) -> IO[Any]:
         """Open a file for writing, in a ``with`` block: it is at `path` when this run succeeds, and never before.

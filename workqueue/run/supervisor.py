@@ -16,7 +16,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from workqueue.engine import housekeeping, recovery
+from workqueue.engine import housekeeping, overs, recovery
 from workqueue.engine.dealer import Dealer
 from workqueue.errors import FsqError, NotARoot, StoreError, told
 from workqueue.run.crew import Crew
@@ -224,6 +224,8 @@ class Supervisor:
         if now >= self._next_tidy:
             self._next_tidy = now + TIDY
             housekeeping.prune_journal(self._root)
+            for trouble in overs.tidy(self._root):
+                self._tell(trouble)
             for queue, keeper in zip(self._options.queues, self._keepers, strict=True):
                 housekeeping.clean_tmp(self._root, queue)
                 keeper.prune()
