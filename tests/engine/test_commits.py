@@ -107,6 +107,7 @@ def test_a_run_cut_off_anywhere_hands_all_over_once_or_is_run_again(world: World
     assert {frozenset({State.CUR}), frozenset({State.DONE})} <= seen
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_recovery_cut_off_anywhere_is_finished_by_the_next(world: World, out: str, kind: str) -> None:
     """Stopped before each operation from the sealing on, and then its recovery stopped before each of its own."""
@@ -202,6 +203,7 @@ def test_no_file_is_synced_again_after_its_sync_failed(world: World, out: str, k
         everything_came_once(world, handover)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("model", [POSIX, ORDERED, SPLIT], ids=["posix", "ordered", "split"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_that_the_power_ends_hands_all_over_once_or_is_run_again(

@@ -12,6 +12,8 @@ from engine.scenarios import SCENARIOS
 from support.cuts import SPLIT
 from workqueue.engine import housekeeping
 
+pytestmark = pytest.mark.exhaustive
+
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_job_that_a_cut_leaves_under_two_names_is_run_once_and_keeps_one(ground: str, name: str) -> None:

@@ -182,10 +182,10 @@ def warm_up() -> None:
         importlib.import_module(name)
     for verb in (None, *HOT):
         command(verb)  # asked for as `cli.run` asks for it, else it is put together once more
+    shown = io.StringIO()
     for words in (["init", "--slots", "none"], ["watch", "--help"]):
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            with contextlib.suppress(SystemExit):
-                command(None)(words)
+        with contextlib.suppress(SystemExit), contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown):
+            command(None)(words)
 
 
 warm_up()
