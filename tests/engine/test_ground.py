@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from engine.befores import mark
 from engine.conftest import empty
 from engine.disks import TRACELESS, WatchedFs
 from engine.handovers import Handover, fresh, handovers
@@ -35,7 +36,7 @@ def use_all(world: World) -> None:
     world.root.make_queue("load")
     world.put(key="k")
     world.put_many([b"1"] * 3)
-    world.engine.save(world.take(f"5-{world.put()}-0"), b"{}", durable=True)
+    world.engine.save(world.take(f"5-{world.put()}-0"), mark(1), durable=True)
     os.mkdir(world.root.dot("commit", "directory"))
 
 
