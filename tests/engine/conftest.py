@@ -26,17 +26,17 @@ KEYS = {"default": "abkl", "load": ["child"]}
 """The keys, of each queue, that most tests use: to look into all 256 shards again and again costs more than they do."""
 
 
-def make_ground(factory: pytest.TempPathFactory) -> str:
+def make_ground(factory: pytest.TempPathFactory, name: str = "ground") -> str:
     """A root for many tests, one after the other: making its 300 files costs more than most tests."""
-    path = str(factory.mktemp("engine") / "root")
+    path = str(factory.mktemp(name) / "root")
     init(path, slots=SLOTS, fs=UnsyncedFs())
     return path
 
 
 @pytest.fixture(scope="session")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A root with the shards of `KEYS` alone: whoever uses another key is told that it is not there."""
-    path = make_ground(tmp_path_factory)
+    """A root with the shards of `KEYS` alone: whoever uses another key fails, and reads why in the path."""
+    path = make_ground(tmp_path_factory, "has_no_keys_but_KEYS_of_engine_conftest")
     used = {hashlib.sha256(f"{queue}\0{key}".encode()).hexdigest()[:2] for queue in KEYS for key in KEYS[queue]}
     for shard in {*os.listdir(f"{path}/.fsq/keys")} - used:
         os.rmdir(f"{path}/.fsq/keys/{shard}")
@@ -70,6 +70,8 @@ def empty(path: str) -> None:
 
 def is_queue(path: str) -> bool:
     """Whether a queue is as `make_queue` makes it, but for what lies in its spaces."""
+    if os.path.islink(path) or not os.path.isdir(path):
+        return False
     modes = {entry.name: entry.stat(follow_symlinks=False).st_mode for entry in os.scandir(path)}
     return modes == dict.fromkeys(SPACES, stat.S_IFDIR | 0o700)
 

@@ -50,6 +50,11 @@ def be_a_file(world: World) -> None:
     Path(world.at("held")).touch()
 
 
+def be_elsewhere(world: World) -> None:
+    os.rename(f"{world.path}/default", f"{world.path}/elsewhere")
+    os.symlink("elsewhere", f"{world.path}/default")
+
+
 MESSES: dict[str, Callable[[World], object]] = {
     "all of it": use_all,
     "a slot": use_a_slot,
@@ -57,6 +62,7 @@ MESSES: dict[str, Callable[[World], object]] = {
     "a space that is gone": lambda world: os.rmdir(world.at("held")),
     "a space that is a link": be_a_link,
     "a space that is a file": be_a_file,
+    "a queue that is a link": be_elsewhere,
     "a stranger in the queue": lambda world: Path(world.at("stranger")).touch(),
     "settings": lambda world: Path(world.path, "fsq.toml").touch(),
 }
