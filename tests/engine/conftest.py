@@ -34,7 +34,7 @@ def make_ground(factory: pytest.TempPathFactory, name: str = "ground") -> str:
 
 
 @pytest.fixture(scope="session")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> str:
+def soil(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A root with the shards of `KEYS` alone: whoever uses another key fails, and reads why in the path."""
     path = make_ground(tmp_path_factory, "has_no_keys_but_KEYS_of_engine_conftest")
     used = {hashlib.sha256(f"{queue}\0{key}".encode()).hexdigest()[:2] for queue in KEYS for key in KEYS[queue]}
@@ -44,10 +44,16 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def world(ground: str) -> Iterator[World]:
-    """A root with one queue and eight slots, nothing in it, and a clock of its own."""
-    yield World(ground, FakeClock())
-    empty(ground)
+def ground(soil: str) -> Iterator[str]:
+    """A root with one queue and eight slots, and nothing in it."""
+    yield soil
+    empty(soil)
+
+
+@pytest.fixture
+def world(ground: str) -> World:
+    """The ground, with a clock of its own."""
+    return World(ground, FakeClock())
 
 
 def empty(path: str) -> None:

@@ -38,7 +38,7 @@ OPERATIONS_OF_A_QUEUE = 18
 
 
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> str:
+def soil(tmp_path_factory: pytest.TempPathFactory) -> str:
     """With every shard."""
     return make_ground(tmp_path_factory)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> str:
+def soil(tmp_path_factory: pytest.TempPathFactory) -> str:
     """With every shard."""
     return make_ground(tmp_path_factory)
 
