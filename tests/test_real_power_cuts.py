@@ -16,6 +16,7 @@ from support.power_cut import Cutter
 
 
 @pytest.mark.stress
+@pytest.mark.exhaustive
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("kind", images.SIZES)
 def test_what_was_acknowledged_outlives_a_power_cut_on_a_real_file_system(kind: str) -> None:

@@ -15,7 +15,7 @@ import pytest
 from engine.befores import committed as committed_run
 from engine.befores import sealed
 from engine.conftest import empty
-from engine.disks import Crash, CrashingFs, FailingFs, LiarFs, RecordingFs, UnsureFs
+from engine.disks import Crash, CuttingFs, FailingFs, LiarFs, RecordingFs, UnsureFs
 from engine.handovers import KINDS, PARENT, Handover, fresh, handovers
 from engine.powered import PoweredWorld
 from engine.worlds import SLOT, Q, World
@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from workqueue.engine.directory import DirectoryEngine
     from workqueue.engine.protocol import Claim
     from workqueue.run.job import Job
+
+
+LAST = 13
+"""So many changes, counted from the end, begin before the sealing of every kind of run."""
 
 
 @pytest.fixture
@@ -89,7 +93,7 @@ def test_a_run_cut_off_anywhere_hands_all_over_once_or_is_run_again(world: World
     seen = set()
     for n in itertools.count(1):
         world, handover, claim = begun(world, out, kind)
-        fs = CrashingFs(n)
+        fs = CuttingFs(n)
         engine = world.open(fs)
         fs.armed = True
         try:
@@ -106,15 +110,16 @@ def test_a_run_cut_off_anywhere_hands_all_over_once_or_is_run_again(world: World
     assert {frozenset({State.CUR}), frozenset({State.DONE})} <= seen
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_recovery_cut_off_anywhere_is_finished_by_the_next(world: World, out: str, kind: str) -> None:
     """Stopped before each operation from the sealing on, and then its recovery stopped before each of its own."""
     world, handover, claim = begun(world, out, kind)
-    whole = CrashingFs(10**9)
+    whole = CuttingFs(10**9)
     engine = world.open(whole)
     whole.armed = True
     handover.act(engine, claim)
-    for n in range(max(1, whole.count - 25), whole.count + 1):
+    for n in range(max(1, whole.count - LAST), whole.count + 1):
         for m in itertools.count(1):
             world, handover, claim = begun(world, out, kind)
             if not cut_off(world, n, partial(handover.act, claim=claim)):
@@ -126,7 +131,7 @@ def test_a_recovery_cut_off_anywhere_is_finished_by_the_next(world: World, out: 
 
 def cut_off(world: World, n: int, act: Callable[[DirectoryEngine], object]) -> bool:
     """Whether the act was stopped before its n-th operation."""
-    fs = CrashingFs(n)
+    fs = CuttingFs(n)
     engine = world.open(fs)
     fs.armed = True
     try:
@@ -201,6 +206,7 @@ def test_no_file_is_synced_again_after_its_sync_failed(world: World, out: str, k
         everything_came_once(world, handover)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("model", [POSIX, ORDERED, SPLIT], ids=["posix", "ordered", "split"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_that_the_power_ends_hands_all_over_once_or_is_run_again(
@@ -279,7 +285,7 @@ def test_a_job_that_is_handing_over_is_not_pruned_before_its_time(world: World, 
 def test_a_damaged_manifest_is_told_and_left(world: World, out: str) -> None:
     """What a run handed over cannot be known any more: nothing of it is guessed, and nothing thrown away."""
     world, handover, claim = begun(world, out, "a child")
-    assert cut_off(world, 13, partial(handover.act, claim=claim))
+    assert cut_off(world, 6, partial(handover.act, claim=claim))
     assert parent_states(world) == {State.DONE}
     path = manifest.path(world.root, manifest.text_of(claim.name))
     with open(path, "r+b") as file:

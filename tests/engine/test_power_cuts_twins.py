@@ -13,6 +13,8 @@ from support.cuts import SPLIT
 from workqueue.engine import housekeeping
 from workqueue.jobs.states import State
 
+pytestmark = pytest.mark.exhaustive
+
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_job_that_a_cut_leaves_under_two_names_is_run_once_and_keeps_one(ground: str, name: str) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FEW = 24
 """So many states of one cut are all tried; of more, so many are drawn."""
 Entries = dict[Node, dict[str, Node]]
-"""What is in each directory."""
+"""What is in each directory in which anything has changed."""
 Names = frozenset[int]
 """Changes of names, by their index in the log."""
 
@@ -146,8 +146,8 @@ class Model:
 
 
 def entries_of(log: Log, kept: Iterable[int]) -> Entries:
-    """The directories, if just these changes were kept."""
-    entries = {node: dict(names) for node, names in log.entries.items()}
+    """The directories in which anything has changed, if just these changes were kept."""
+    entries = {node: dict(log.entries[node]) for node in log.touched}
     for i in sorted(kept):
         step = log.steps[i]
         assert isinstance(step, Renamed)
