@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from workqueue.engine.find_root import find_root
 from workqueue.engine.root import Root
 from workqueue.jobs.durations import seconds, size
 from workqueue.pipeline import known
+from workqueue.pipeline.bars import Bars
 from workqueue.pipeline.outcome import Outcome
 from workqueue.pipeline.runs import Run
 from workqueue.run.events import emit
@@ -52,7 +54,8 @@ def run_plan(
     prepare(place, plan)
     engine = DirectoryEngine(place)
     started = CLOCK.now_ms()
-    summary = Supervisor(engine, load, options).run()
+    display = Bars(engine, plan.queues, sys.stderr) if wishes.display else None
+    summary = Supervisor(engine, load, options, display).run()
     run = Run(options.run, plan.name, plan.queues, started, CLOCK.now_ms())
     return Outcome(run, plan, summary, place.path)
 

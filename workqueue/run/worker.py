@@ -79,7 +79,7 @@ class Worker:
         self._program = program
         stages = stage_settings(handler, self._options.queues)
         self._root = Root(find_root(root), overrides=overrides, stages=stages, clock=clock)
-        for queue in self._options.queues:
+        for queue in (*self._options.queues, *stages):
             self._root.make_queue(queue)
 
     def run(self, *, drain: bool = False, progress: bool = False) -> Summary:
@@ -118,5 +118,8 @@ def stage_settings(handler: object, queues: tuple[str, ...]) -> Mapping[str, Map
         settings = handler.stage_settings() if isinstance(handler, Staged) else {}
     for queue in queues if settings else ():
         if queue not in settings:
-            raise BadSetting(f"queue {queue!r}: the pipeline has no stage of that name{suggestion(queue, [*settings])}")
+            hint = suggestion(queue, [*settings])
+            raise BadSetting(
+                f"queue {queue!r} is no stage of this pipeline{hint} (fsq run takes all of them)"
+            )
     return settings
