@@ -17,6 +17,7 @@ from workqueue.pipeline.outcome import Outcome
 from workqueue.pipeline.runs import Run
 from workqueue.run.events import emit
 from workqueue.run.options import GRACE, RunOptions, cores
+from workqueue.run.staged import settings_of, sharing_of
 from workqueue.run.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def run_plan(
     plan: Plan, load: Callable[[], Handler], root: str | os.PathLike[str] | None, wishes: RunWishes
 ) -> Outcome:
     """Run a pipeline until it is stopped, or drained. Nothing is made in the root unless it can start."""
-    place = Root(find_root(root), stages=plan.settings)
+    place = Root(find_root(root), stages=settings_of(plan.stages))
     options = options_of(plan, wishes, wishes.run or place.ids.next())
     for queue in plan.queues:
         place.settings(queue)
@@ -69,7 +70,7 @@ def options_of(plan: Plan, wishes: RunWishes, run: str) -> RunOptions:
         max_jobs=wishes.max_jobs,
         max_rss=None if wishes.max_rss is None else size(wishes.max_rss, "max_rss"),
         grace=GRACE if wishes.grace is None else seconds(wishes.grace, "grace"),
-        sharing=plan.sharing,
+        sharing=sharing_of(plan.stages, plan.queues),
         run=run,
         pipeline=plan.name,
     )
