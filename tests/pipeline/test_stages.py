@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -156,7 +157,10 @@ def test_a_stage_may_go_on_with_itself(root: str) -> None:
 
 
 REFUSED: dict[str, tuple[Callable[..., Any], str]] = {
-    "another stage": (lambda payload: To("other", 1), "stage 'extract' hands over to 'other', but its to= names 'load'"),
+    "another stage": (
+        lambda payload: To("other", 1),
+        "stage 'extract' hands over to 'other', but its to= names 'load'",
+    ),
     "another stage, by the job": (
         lambda payload, job: job.submit(1, queue="other") and None,
         "stage 'extract' hands over to 'other', but its to= names 'load'",
@@ -246,7 +250,7 @@ def test_wishes_are_those_of_a_submit(root: str) -> None:
         yield To("load", "first", priority=0, label="x")
         yield To("file", file=data)
 
-    assert list(extract(0))[0] == To("load", "last", priority=9) != To("load", "last")
+    assert next(extract(0)) == To("load", "last", priority=9) != To("load", "last")
     seen.end(pipeline, "load", "file")
     run(root, pipeline, 1)
     assert seen.of == {"load": ["first", "last"], "file": [b"a,b\n"]}
@@ -324,8 +328,7 @@ def test_a_line_without_an_end_does_not_fill_the_memory() -> None:
     reader = LineReader("text", "of it", print)
     chunk = b"x" * (LONGEST // 4)
     with pytest.raises(BadPayload, match="line 1 of it is longer than 64 MiB"):
-        for _ in range(5):
-            reader.feed(chunk)
+        deque(map(reader.feed, [chunk] * 5))
 
 
 def test_only_a_job_of_its_stages_can_be_run() -> None:

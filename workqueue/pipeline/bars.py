@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 WAITS = (State.NEW, State.LATER, State.CUR)
 WIDEST_NAME, WIDEST_BAR = 24, 40
 COLUMNS = (("waiting", 9), ("running", 9), ("done", 9), ("failed", 8), ("rejected", 10), ("per s", 8), ("to go", 9))
-RECOUNT = 1.0
+RECOUNT = 0.5
 """Seconds between two counts of what waits, at least; and 50 times what one takes."""
 
 
@@ -94,8 +94,8 @@ class Bars:
         runs = crew.runs()
         for row in self._rows:
             row.figures = crew.tallies.of(row.queue, crew.members)
-            of_row = [run.share for run in runs if run.queue == row.queue]
-            row.running, row.share = len(of_row), sum(of_row)
+            row.running = sum(member.queue == row.queue and not member.is_free for member in crew.members)
+            row.share = sum(run.share for run in runs if run.queue == row.queue)
         self._count(now)
         for row in self._rows:
             row.per_second = row.rate.of(now, row.ended + row.share)
