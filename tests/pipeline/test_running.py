@@ -265,7 +265,7 @@ def test_a_worker_and_a_drain_take_a_stages_settings(root: str) -> None:
     """Its options stand above them."""
     pipeline = Pipeline("etl")
 
-    @pipeline.stage(max_attempts=2, backoff="1ms")
+    @pipeline.stage(max_attempts=2, backoff="1ms", limit=1)
     def load(payload: Any, job: Any) -> None:
         raise ValueError(job.max_attempts)
 
@@ -277,6 +277,9 @@ def test_a_worker_and_a_drain_take_a_stages_settings(root: str) -> None:
     assert drain(root, pipeline, max_attempts=1)["retried"] == 0
     assert Worker(root, handler=pipeline, queues=["load"])._root.settings("load").max_attempts == 2
     assert Worker(root, handler=pipeline, queues=["load"], max_attempts=3)._root.settings("load").max_attempts == 3
+    sharing = Worker(root, handler=pipeline, queues=["load"])._options.sharing
+    assert sharing is not None
+    assert list(sharing.order(lambda: {"load": 1})) == []
     with pytest.raises(BadSetting, match="queue 'default' is no stage"):
         Worker(root, handler=pipeline)
 
