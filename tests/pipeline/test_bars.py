@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,18 @@ if TYPE_CHECKING:
 
     from support.fsq import Fsq
 
+BAD = """
+import os, time
+from workqueue.pipeline import Pipeline
+etl = Pipeline('etl')
+@etl.stage(to='load')
+def extract(payload):
+    time.sleep(0.3)
+    {}
+@etl.stage
+def load(payload):
+    pass
+"""
 JOB = "01JD8Z7Q4M9X3V2T6B1C0N5KEY"
 
 
@@ -169,6 +182,14 @@ def test_on_a_terminal_it_is_drawn_below_the_log_lines_and_wiped(fsq: Fsq) -> No
     assert [frame for frame in frames if re.match(r"\d\d:\d\d:\d\d error: load .* KeyError", frame)]
     assert not re.search("░|running", frames[-1]), "what is left is the last log line, and the report"
     assert re.search(r"\nload +4 +3 +1 ", frames[-1])
+    for end in ("os.kill(os.getppid(), 2)", f"os.rename({fsq.root!r}, 'elsewhere')"):
+        Producer(fsq.root).submit(1, queue="extract")
+        fsq.write("bad.py", BAD.format(end))
+        shown = fsq.on_terminal("-r", fsq.root, "run", "bad:etl", "--drain", "-n", "2", env=env)
+        assert shown.status in {75, 1}
+        assert "running" in shown.out
+        assert not re.search("░|running", shown.out.split(WIPE)[-1]), "also after a Ctrl-C, and an error"
+    os.rename(fsq.where / "elsewhere", fsq.root)
     Producer(fsq.root).submit(1, queue="extract")
     assert "░" not in fsq.on_terminal(*words, "--no-progress", env=env).out
     Producer(fsq.root).submit(1, queue="extract")

@@ -50,7 +50,10 @@ def with_program(*words: Any, **wishes: Any) -> Callable[[], Pipeline]:
 
 BAD: dict[str, tuple[Callable[[], Pipeline], list[str]]] = {
     "no stages": (lambda: Pipeline("etl"), ["pipeline 'etl' has no stages: declare one"]),
-    "a name that is no file's": (lambda: pipeline("../etl", load={}), ["pipeline: queue '../etl': 1 to 64 characters"]),
+    "a name that is no file's": (
+        lambda: pipeline("../etl", load={}),
+        ["pipeline '../etl': its name must be such as a queue may have"],
+    ),
     "a name that is no queue's": (
         lambda: pipeline(Load={}),
         ["stage 'Load': queue 'Load': 1 to 64 characters of a-z, 0-9, _ and -", "give it another by name=…"],

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from workqueue.engine.root import checked_queue
+from workqueue.engine.root import QUEUE_NAME, checked_queue
 from workqueue.errors import BadInput, BadPipeline
 from workqueue.pipeline import graph
 from workqueue.pipeline.plans import Plan
@@ -48,7 +48,8 @@ class Pipeline:
         self.name = name
         self._stages: dict[str, Stage] = {}
         self._problems: list[str] = []
-        self._try("pipeline", lambda: checked_queue(name), called_from())
+        if not QUEUE_NAME.fullmatch(name):
+            self._problems.append(f"pipeline {name!r}: its name must be such as a queue may have{called_from()}")
 
     def __repr__(self) -> str:
         return f"<Pipeline {self.name}: {', '.join(self._stages) or 'no stages'}>"

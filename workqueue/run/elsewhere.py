@@ -16,7 +16,7 @@ OK, REFUSED = b"+", b"-"
 
 
 def asked(question: Callable[[], bytes]) -> bytes:
-    """The answer, worked out in a forked child; raises HandlerNotFound with what the child's FsqError says."""
+    """The answer, a line, worked out in a forked child; raises HandlerNotFound with what the child's FsqError says."""
     read, write = os.pipe()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, AttributeError):  # nobody may be listening
@@ -28,12 +28,12 @@ def asked(question: Callable[[], bytes]) -> bytes:
     os.close(write)
     try:
         with open(read, "rb") as pipe:
-            told = pipe.read()
+            told = pipe.readline()  # its end is not waited for: what the import has started may keep it open
     finally:
         os.waitpid(pid, 0)
     if told[:1] == OK:
         return told[1:]
-    raise HandlerNotFound(told[1:].decode() or "the process that imported the handler died of it")
+    raise HandlerNotFound(told[1:].decode().strip() or "the process that imported the handler died of it")
 
 
 def answer(question: Callable[[], bytes], write: int) -> None:
@@ -46,7 +46,7 @@ def answer(question: Callable[[], bytes], write: int) -> None:
         told = REFUSED + f"{type(error).__name__}: {error}".encode(errors="backslashreplace")
     with suppress(BaseException):
         with open(write, "wb") as pipe:
-            pipe.write(told)
+            pipe.write(told.replace(b"\n", b" ") + b"\n")
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(0)
