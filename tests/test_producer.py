@@ -919,6 +919,6 @@ class TestCancel:
 
 
 def test_a_wish_that_there_is_not_is_refused_and_named(root: str) -> None:
-    with pytest.raises(TypeError, match="submit has no 'prioriy'; did you mean 'priority'"):
+    with pytest.raises(BadInput, match="submit takes no 'prioriy'; did you mean 'priority'"):
         Producer(root).submit(1, prioriy=3)  # type: ignore[call-arg]
     assert not list(Path(root, "default", "new").iterdir())

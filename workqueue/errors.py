@@ -5,6 +5,7 @@
     │   ├── BadName                a file, space or queue name that would leave its place
     │   ├── BadPayload             cannot be read back as it was given, or is too large
     │   ├── BadSetting             a setting, option or duration that means nothing
+    │   ├── BadPipeline            a pipeline's stages do not fit together
     │   └── HandlerNotFound        --handler names nothing that can be called
     ├── RootError                  the directory is not what it should be
     │   ├── NotARoot
@@ -55,6 +56,14 @@ class BadSetting(BadInput):
 
 class HandlerNotFound(BadInput):
     """``--handler`` names nothing that can be called."""
+
+
+class BadPipeline(BadInput):
+    """A pipeline that cannot run as it is declared: its `problems`, one line each; nothing was started."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
 
 
 class RootError(FsqError):
