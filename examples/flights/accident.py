@@ -27,7 +27,8 @@ def kill_worker(supervisor: Supervisor, spool: Spool) -> str:
         if len(claims) != 1:
             return ""
         os.kill(worker, signal.SIGKILL)
-    return f"kill -9 {worker}: a worker, in the middle of {label(claims.pop())}"
+    [(stage, name)] = claims
+    return f"kill -9 {worker}: a worker, in the middle of {stage} {label(name)}"
 
 
 @contextlib.contextmanager
@@ -40,11 +41,11 @@ def stopped(process: int) -> Iterator[None]:
             os.kill(process, signal.SIGCONT)
 
 
-def staying_claims(spool: Spool) -> set[str]:
+def staying_claims(spool: Spool) -> set[tuple[str, str]]:
     """Return the claims that outlast a pause: with one worker stopped, its own; the others' jobs go on."""
-    claims = spool.jobs("cur")
+    claims = spool.running()
     end = time.monotonic() + PAUSE
     while claims and time.monotonic() < end:
         time.sleep(PAUSE / 10)
-        claims &= spool.jobs("cur")
+        claims &= spool.running()
     return claims
