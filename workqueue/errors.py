@@ -61,6 +61,14 @@ class HandlerNotFound(BadInput):
     """``--handler`` names nothing that can be called."""
 
 
+class BadPipeline(BadInput):
+    """A pipeline that cannot run as it is declared: its `problems`, one line each; nothing was started."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
 class RootError(FsqError):
     """The directory is not the queue root that it should be."""
 

@@ -11,7 +11,7 @@ from workqueue.doctor.findings import each, many, note, problem, some
 from workqueue.doctor.patient import MOMENT, SHARDS
 from workqueue.engine import journal, slots
 from workqueue.engine.claims import KINDS
-from workqueue.engine.root import DOT, PAGE, PARTS, SLOTS, WATCH, init, make_queue, make_slot
+from workqueue.engine.root import DOT, PAGE, PARTS, PIPELINES, SLOTS, WATCH, init, make_queue, make_slot
 from workqueue.engine.settings import FILE
 from workqueue.jobs import names
 from workqueue.jobs.states import SPACES, State
@@ -143,7 +143,7 @@ def strangers(patient: Patient) -> Iterator[Finding]:
     """Nothing lies in the root that is no part of it."""
     known: dict[str, Callable[[str], object]] = {
         patient.path: lambda name: name in {DOT, FILE} or name in patient.queues,
-        patient.dot(): lambda name: name in {*PARTS, WATCH} or FORMAT.fullmatch(name),
+        patient.dot(): lambda name: name in {*PARTS, WATCH, PIPELINES} or FORMAT.fullmatch(name),
         patient.dot("workers"): str.isdigit,
         patient.dot("stage"): _is_claim,
         patient.dot("keys"): SHARDS.__contains__,

@@ -48,6 +48,10 @@ class Entry(msgspec.Struct):
     label: str = ""
     count: int = 0
     rejects: int = 0
+    run: str = ""
+    """Of the start and the end of a supervisor that runs a pipeline."""
+    pipeline: str = ""
+    queues: str = ""
     counts: dict[str, int | float] = {}
     line: bytes = b""
     """As it stands in the file."""

@@ -38,6 +38,7 @@ EVENTS: dict[str, tuple[int, str]] = {
     "restarting": (logging.INFO, "restarting when {running} running jobs have finished"),
     "polling": (logging.WARNING, "no wake-ups ({reason}); looking for jobs every {interval} instead"),
     "importing": (logging.INFO, "importing the handler started threads, so every worker imports it by itself"),
+    "forgotten": (logging.INFO, "{pipeline} has no stage {stage} any more; its queue is empty, and not looked after"),
     "trouble": (logging.ERROR, "{text}"),
     "dropped": (
         logging.WARNING,
@@ -83,7 +84,8 @@ def text_of(event: str, fields: dict[str, Any]) -> str:
     shown = {name: spoken(value) if name in DURATIONS else value for name, value in fields.items()}
     if "id" in fields:
         shown["job"] = f"{fields['queue']} {fields['id']}" + (f" ({fields['label']})" if fields.get("label") else "")
-    return ALL_EVENTS[event][1].format(**shown)
+    of = f"{fields['pipeline']}, run {fields['run']}: " if fields.get("run") else ""
+    return of + ALL_EVENTS[event][1].format(**shown)
 
 
 def sentence(event: str, fields: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from workqueue.producer import JobRef
 from workqueue.run.notes import Notes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
     from typing import Unpack
 
@@ -33,7 +34,9 @@ class Job:
     A handler should be idempotent: a job whose worker dies is run again, under the same `id`, with the next `attempt`.
     """
 
-    __slots__ = ("_board", "_claim", "_engine", "_has_to_leave", "_notes", "_payload", "_pid", "max_attempts")
+    __slots__ = (
+        "_board", "_claim", "_engine", "_has_to_leave", "_may_submit", "_notes", "_payload", "_pid", "max_attempts",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -49,6 +52,8 @@ class Job:
         self._notes: Notes | None = None
         self._payload = UNREAD
         self._pid = os.getpid()
+        self._may_submit: Callable[[str], None] | None = None
+        """Raises for a queue that the handler may not submit to."""
         self.max_attempts: int = claim.options.max_attempts or engine.settings(claim.queue).max_attempts
 
     def __repr__(self) -> str:
@@ -135,6 +140,8 @@ class Job:
         if mode not in {"link", "copy"}:
             raise BadInput(f"mode {mode!r}: a file is staged by link or copy; the file itself stays where it is")
         self._check_process()
+        if self._may_submit is not None:
+            self._may_submit(queue)
         job = new_job(self._engine.root.clock, queue, wishes)
         give(job, payload, file, mode)
         return JobRef(self._engine, self._engine.stage_job(self._claim, job), queue, created=True)
@@ -199,6 +206,16 @@ class Job:
             if self._notes is None:
                 self._notes = Notes(self._engine, self._claim, self._board, self._has_to_leave)
             return self._notes
+
+
+def restrict(job: Job, may_submit: Callable[[str], None]) -> None:
+    """Let the handler submit to no queue for which this raises."""
+    job._may_submit = may_submit  # noqa: SLF001 - no business of a handler's
+
+
+def root_of(job: Job) -> str:
+    """The path of the job's root, for the programs that a handler starts."""
+    return job._engine.root.path  # noqa: SLF001 - no business of a handler's
 
 
 def told_by(job: Job) -> Notes | None:

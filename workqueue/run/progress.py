@@ -6,13 +6,14 @@ Jobs that tell how far they have come count in part, so that the line moves, and
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from workqueue.jobs.durations import spoken
 from workqueue.jobs.states import State
 
 if TYPE_CHECKING:
     from workqueue.engine.directory import DirectoryEngine
+    from workqueue.run.crew import Crew
     from workqueue.run.summary import Summary
 
 WIDTH = 24
@@ -20,6 +21,16 @@ MOST_SHARES = 4
 """Running jobs of which it is said how far each has come."""
 MEMORY = 10.0
 """Seconds over which the rate is taken, so that the time to go follows what happens now."""
+
+
+class Display(Protocol):
+    """What a supervisor shows while it works."""
+
+    interval: float
+    """Seconds between two looks."""
+
+    def look(self, crew: Crew, summary: Summary) -> None: ...
+    def close(self) -> None: ...
 
 
 class Progress:
@@ -36,6 +47,10 @@ class Progress:
         self._left = 0
         self._ended_at_count = 0
         self._seen: list[tuple[float, float]] = []
+
+    def look(self, crew: Crew, summary: Summary) -> None:
+        """Draw what the crew has done and does."""
+        self.show(crew.counts(), summary, [run.share for run in crew.runs()])
 
     def show(self, counts: dict[str, int], summary: Summary, shares: list[float]) -> None:
         """Draw the line, unless it was drawn just now; `shares`: how much is done of each job that runs."""

@@ -209,6 +209,7 @@ def _finish(
         told: dict[str, Any] = {"counts": counts} if counts else {}
         if claim.staged is not None and claim.staged.rejected:
             told["rejects"] = claim.staged.rejected
+            board.count(b.REJECTS, claim.staged.rejected)
         _tell(board, b.DONE, "finished", claim, done=done, took=board.seconds(), **told)
 
 

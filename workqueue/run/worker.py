@@ -6,13 +6,17 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from workqueue.clock import CLOCK, Clock
 from workqueue.engine.directory import DirectoryEngine
 from workqueue.engine.find_root import find_root
 from workqueue.engine.root import DEFAULT_QUEUE, Root
-from workqueue.errors import BadSetting
+from workqueue.engine.settings import suggestion
+from workqueue.errors import BadSetting, HandlerNotFound
 from workqueue.jobs.durations import seconds, size
-from workqueue.run.handler import Handler, load_handler
+from workqueue.run.elsewhere import asked
+from workqueue.run.handler import Handler, Staged, load_handler
 from workqueue.run.options import GRACE, RunOptions
 from workqueue.run.program import Program
 from workqueue.run.progress import Progress
@@ -20,7 +24,7 @@ from workqueue.run.supervisor import Supervisor
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import timedelta
 
     from workqueue.run.job import Job
@@ -71,11 +75,12 @@ class Worker:
             "max_attempts": max_attempts, "backoff": backoff, "timeout": timeout, "keep_done": keep_done,
             "reject_limit": reject_limit,
         }  # fmt: skip
-        self._root = Root(find_root(root), overrides=overrides, clock=clock)
-        for queue in self._options.queues:
-            self._root.make_queue(queue)
         self._handler = handler
         self._program = program
+        stages = stage_settings(handler, self._options.queues)
+        self._root = Root(find_root(root), overrides=overrides, stages=stages, clock=clock)
+        for queue in self._options.queues:
+            self._root.make_queue(queue)
 
     def run(self, *, drain: bool = False, progress: bool = False) -> Summary:
         """Work until stopped by SIGTERM or SIGINT; with `drain`, until nothing is ready, running or to be retried.
@@ -90,7 +95,7 @@ class Worker:
     def _loader(self) -> Callable[[], Handler]:
         """What gives a worker its handler. One named by text is imported by each worker: it may start threads."""
         if self._program is not None:
-            found = Handler.of(Program(self._program, self._root.path))
+            found = Handler.of(Program(self._program))
             return lambda: found
         if isinstance(self._handler, str):
             spec = self._handler
@@ -98,3 +103,20 @@ class Worker:
         assert self._handler is not None
         given = Handler.of(self._handler)
         return lambda: given
+
+
+def stage_settings(handler: object, queues: tuple[str, ...]) -> Mapping[str, Mapping[str, Any]]:
+    """What a pipeline says of its stages' jobs; raises BadSetting for a queue that is none of them."""
+    if isinstance(handler, str):
+        spec = handler
+        try:
+            told = asked(lambda: msgspec.json.encode(load_handler(spec).settings))
+        except HandlerNotFound:
+            return {}  # the workers will tell
+        settings: Mapping[str, Mapping[str, Any]] = msgspec.json.decode(told)
+    else:
+        settings = handler.stage_settings() if isinstance(handler, Staged) else {}
+    for queue in queues if settings else ():
+        if queue not in settings:
+            raise BadSetting(f"queue {queue!r}: the pipeline has no stage of that name{suggestion(queue, [*settings])}")
+    return settings
