@@ -13,16 +13,14 @@ from typing import Any
 
 import accident
 import check
-import dataset
 import output
 import report
+from delivery import deliver
 from ending import Ending
 from places import Places
 from spool import Spool
 from supervisor import Supervisor, running
 from tables import tables
-
-from workqueue import Producer
 
 LOOK_EVERY, TALK_EVERY = 0.05, 2.0
 
@@ -60,24 +58,12 @@ def arguments() -> argparse.Namespace:
 
 def run_night(places: Places, workers: int, ending: Ending) -> tuple[int, dict[str, Any]]:
     """Submit the year and run the pipeline until nothing is left to do; return its status and summary."""
-    days = submit_days(places)
+    started = time.monotonic()
+    days = deliver(places)
+    say(f"{days} daily files written, and submitted as one batch, in {time.monotonic() - started:.1f} s")
     with running(places, workers=workers, ending=ending) as supervisor:
         watch(supervisor, places, days)
         return supervisor.result()
-
-
-def submit_days(places: Places) -> int:
-    """Write each day's file into the drop directory, and submit all of them as one batch; return how many they are."""
-    started = time.monotonic()
-    with dataset.flights_of_2013() as lines:
-        paths = list(dataset.write_daily_files(lines, places.drop))
-    producer = Producer(places.root, create=True)
-    with producer.batch(on_done="publish", label="2013") as batch:
-        for path in paths:
-            day = os.path.basename(path).removesuffix(".csv")
-            batch.submit(file=path, mode="link", queue="extract", label=day)
-    say(f"{len(paths)} daily files written and submitted in {time.monotonic() - started:.1f} s, as one batch")
-    return len(paths)
 
 
 def watch(supervisor: Supervisor, places: Places, days: int) -> None:

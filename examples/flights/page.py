@@ -3,12 +3,16 @@
 Invariant: it says nothing of when and where it was made; the same flights give the same bytes.
 """
 
-import os
-from typing import Any
+from __future__ import annotations
 
-import duckdb
+import os
+from typing import TYPE_CHECKING, Any
+
 import jinja2
 import warehouse
+
+if TYPE_CHECKING:
+    import duckdb
 
 TEMPLATE = "page.html.jinja"
 QUERIES = {

@@ -7,11 +7,15 @@ Invariant: the aggregates are made by one thread and in a total order, so the sa
 DuckDB lets one process at a time write; to open the file while another has it raises BusyError.
 """
 
-import contextlib
-import os
-from collections.abc import Iterator
+from __future__ import annotations
 
-import duckdb
+import contextlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import duckdb
 
 SCHEMA = """
     day DATE NOT NULL, carrier VARCHAR NOT NULL, number INTEGER NOT NULL, tail VARCHAR, origin VARCHAR NOT NULL,
@@ -52,6 +56,8 @@ class BusyError(Exception):
 @contextlib.contextmanager
 def opened(path: str, *, read_only: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the warehouse; made if it is not there. One thread: the other processors have work of their own."""
+    import duckdb  # in the worker that needs it, and not in the supervisor, which forks
+
     try:
         connection = duckdb.connect(path, read_only=read_only, config={"threads": 1})
     except duckdb.IOException as error:

@@ -6,7 +6,7 @@ $1 == "still-resolving.example" && ENVIRON["FSQ_ATTEMPT"] == 1 {
     exit status = 75
 }
 NF < 10 || $9 !~ /^[0-9]+$/ {
-    print "line " NR " is no line of a log: " $0 > "/dev/stderr"
+    print "line " NR " is no line of a log" > "/dev/stderr"
     exit status = 65
 }
 {

@@ -10,11 +10,11 @@ import subprocess
 import sys
 import tempfile
 
-from traffic import OUTPUT, traffic
+from traffic import OUTPUT
 
 from workqueue import Producer
 
-LOG = os.path.join(os.path.dirname(os.path.abspath(__file__)), "access.log")
+HERE = os.path.dirname(os.path.abspath(__file__))
 EXPECTED = {
     "05": "9 requests, 3 errors, 86,484 bytes",
     "06": "12 requests, 3 errors, 154,323 bytes",
@@ -28,8 +28,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="fsq-shell-stage-") as scratch:
         root = os.environ["FSQ_ROOT"] = os.path.join(scratch, "root")
         os.environ[OUTPUT] = os.path.join(scratch, "hours")
-        Producer(root, create=True).submit({"log": LOG}, queue="split")
-        traffic.run(root, drain=True, processes=2)
+        Producer(root, create=True).submit({"log": f"{HERE}/access.log"}, queue="split")
+        fsq("run", f"{HERE}/traffic.py:traffic", "--drain", "-n", "2", status=3)
         found = {**kept(os.environ[OUTPUT]), **failed()}
     for hour, text in sorted(found.items()):
         print(f"{hour} h  {text}")
