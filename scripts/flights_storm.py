@@ -24,6 +24,8 @@ from places import Places
 from supervisor import children, start, stop
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from supervisor import Process
 
 PATIENT = {"FSQ_MAX_ATTEMPTS": "10000", "FSQ_BACKOFF": "20ms..200ms"}
@@ -87,9 +89,14 @@ class Calm(Exception):
 
 
 def storm(places: Places, given: argparse.Namespace, dice: random.Random) -> Round:
-    """Kill until all is done; raise Calm if a supervisor ended by itself before, or time is up."""
+    """Kill until all is done; raise Calm if that does not come. What the supervisors say goes to a file."""
+    with open(os.path.join(os.path.dirname(places.root), "log"), "ab") as log:
+        return rain(places, given, dice, lambda: start(places, given.workers, log, **PATIENT))
+
+
+def rain(places: Places, given: argparse.Namespace, dice: random.Random, begin: Callable[[], Process]) -> Round:
     told, began = Round(), time.monotonic()
-    process = start(places, given.workers, **PATIENT)
+    process = begin()
     try:
         while not has_ended(process, given.every):
             if time.monotonic() - began > given.patience:
@@ -100,7 +107,7 @@ def storm(places: Places, given: argparse.Namespace, dice: random.Random) -> Rou
                 process.kill()
                 process.wait()
                 told.supervisors += 1
-                process = start(places, given.workers, **PATIENT)
+                process = begin()
     finally:
         stop(process)
     told.seconds = time.monotonic() - began

@@ -54,23 +54,26 @@ class ImpossibleError(ValueError):
 def clean(lines: Iterable[str], tables: Tables) -> tuple[list[Flight], list[tuple[Row, str]]]:
     """Return the flights of a day, and the rows that are none, each with the reason."""
     flights, impossible = [], []
-    seen: set[tuple[str, int, datetime]] = set()
-    rows = {}
+    rows: dict[tuple[str, int, datetime], Row] = {}
     for row in csv.DictReader(lines):
         try:
             flight = clean_row(row, tables)
-            key = (flight.carrier, flight.number, flight.scheduled.replace(minute=0))
-            if key in seen:
-                raise ImpossibleError("the same flight twice")
         except ImpossibleError as error:
             impossible.append((row, str(error)))
-        else:
-            seen.add(key)
-            flights.append(flight)
-            rows[flight] = row
+            continue
+        if key_of(flight) in rows:
+            impossible.append((row, "the same flight twice"))
+            continue
+        rows[key_of(flight)] = row
+        flights.append(flight)
     busy = set(with_busy_planes(flights))
-    impossible += [(rows[flight], "its plane had not landed yet") for flight in flights if flight in busy]
+    impossible += [(rows[key_of(flight)], "its plane had not landed yet") for flight in flights if flight in busy]
     return [flight for flight in flights if flight not in busy], impossible
+
+
+def key_of(flight: Flight) -> tuple[str, int, datetime]:
+    """No airline has one number for two flights within an hour."""
+    return flight.carrier, flight.number, flight.scheduled.replace(minute=0)
 
 
 def with_busy_planes(flights: list[Flight]) -> Iterable[Flight]:

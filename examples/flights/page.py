@@ -33,7 +33,8 @@ TITLES = {
 }
 SUMMED = """
     sum(flights)::BIGINT AS flights, sum(cancelled)::BIGINT AS cancelled,
-    round(sum(departure_delay) / sum(departures), 1) AS departing, round(sum(arrival_delay) / sum(arrivals), 1) AS arriving
+    round(sum(departure_delay) / sum(departures), 1) AS departing,
+    round(sum(arrival_delay) / sum(arrivals), 1) AS arriving
 """
 
 

@@ -1,6 +1,7 @@
 """The queues as `ls` shows them: a job is a file, its state is the directory it lies in, a stage is a queue.
 
-Only looks, and only at names. A look is not a photograph: a job that moves meanwhile may be counted twice or not at all.
+Only looks, and only at names. A look is not a photograph: a job that moves meanwhile may be counted twice, or not at
+all.
 """
 
 import os

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, BinaryIO
 
 from ending import Ending
 from places import Places
@@ -33,13 +33,16 @@ def running(places: Places, *, workers: int, ending: Ending) -> Iterator["Superv
             stop(process)
 
 
-def start(places: Places, workers: int, **environment: str) -> Process:
+def start(places: Places, workers: int, output: BinaryIO | None = None, **environment: str) -> Process:
+    """Start `fsq run`; its words go to output, or where ours go."""
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "workqueue", "--root", places.root, "run", PIPELINE, "--drain"),
             *("-n", str(workers), "--summary", places.summary, "--html", places.run_page),
         ],
         env=os.environ | places.environment | environment,
+        stdout=output,
+        stderr=output,
         start_new_session=True,  # Ctrl-C comes to us alone; `stop` passes it on, once
     )
 

@@ -58,10 +58,11 @@ def main() -> int:
 
 def deliver_and_take() -> None:
     """Let the partners deliver while the watches and a worker run, until all is taken that is complete."""
+    always = ("--archive", "kept/{name}", "--json")
     still = ("--ready", "stable=700ms", "--dedupe", "sha256")
     with (
-        running("watch", "incoming", *still, "--archive", "kept/{name}", "--json", into="still.jsonl"),
-        running("watch", "with-ok", "--ready", "done-file={}.ok", "--archive", "kept/{name}", "--json", into="ok.jsonl"),
+        running("watch", "incoming", *still, *always, into="still.jsonl"),
+        running("watch", "with-ok", "--ready", "done-file={}.ok", *always, into="ok.jsonl"),
         running("worker", "--handler", f"{HERE}/ingest.py:load", "-n", "2", into="/dev/null"),
     ):
         partners.play("incoming", "with-ok")
@@ -109,7 +110,8 @@ def outcomes() -> dict[str, list[str]]:
         error = json.loads(fsq("show", job["id"], "--json"))["errors"][-1]
         found[job["label"]].append(f"failed: {error['message'].partition(':')[0]}")
     for event in events("duplicate"):
-        found[event["path"]].append(f"a duplicate: {'kept, not loaded' if os.path.exists(event['archive']) else 'gone'}")
+        is_kept = os.path.exists(event["archive"])
+        found[event["path"]].append(f"a duplicate: {'kept, not loaded' if is_kept else 'and gone'}")
     for event in events("unreadable"):
         found[event["path"]].append(f"stays, and is tried again: {event['reason'].rpartition(': ')[2]}")
     for event in events("skipped"):
