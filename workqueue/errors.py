@@ -5,6 +5,7 @@
     │   ├── BadName                a file, space or queue name that would leave its place
     │   ├── BadPayload             cannot be read back as it was given, or is too large
     │   ├── BadSetting             a setting, option or duration that means nothing
+    │   ├── BadPipeline            a pipeline's stages do not fit together
     │   └── HandlerNotFound        --handler names nothing that can be called
     ├── RootError                  the directory is not what it should be
     │   ├── NotARoot

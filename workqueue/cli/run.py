@@ -110,6 +110,8 @@ def report_on(outcome: Outcome, html: str | None, *, as_json: bool) -> None:
     from workqueue.store.fs import FS
 
     found: dict[str, Any] = outcome.report()
+    if sum(queue["done"] for queue in found["queues"]) < outcome.summary.done:
+        say(f"the journal lacks some of this run, and so does the report; all in all: {outcome.summary}")
     if as_json:
         print_json(found)
     elif html != "-":

@@ -91,7 +91,7 @@ def reach(starts: Iterable[str], leads_on: Mapping[str, Iterable[str]]) -> set[s
 
 
 def in_order(stages: Mapping[str, Stage]) -> list[str]:
-    """The stages in the order in which work flows: each after those that lead to it, cycles aside."""
+    """The stages that are reached, in the order in which work flows: each after those that lead to it, cycles aside."""
     order: list[str] = []
     seen: set[str] = set()
     leads_on = edges(stages)
@@ -103,6 +103,6 @@ def in_order(stages: Mapping[str, Stage]) -> list[str]:
                 visit(following)
             order.append(name)
 
-    for name in reversed([*sources(stages), *stages]):
+    for name in reversed(sources(stages)):
         visit(name)
     return order[::-1]

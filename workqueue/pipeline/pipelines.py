@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from workqueue.engine.root import checked_queue
 from workqueue.errors import BadInput, BadPipeline
 from workqueue.pipeline import graph
-from workqueue.pipeline.plans import Plan, StagePlan
+from workqueue.pipeline.plans import Plan
 from workqueue.pipeline.stage_calls import handler_of
 from workqueue.pipeline.stage_program import FORMS, StageProgram
 from workqueue.pipeline.stages import Stage, called_from, checked, next_stages, parameters
+from workqueue.run.staged import StagePlan
 
 if TYPE_CHECKING:
     import os
@@ -140,10 +141,7 @@ class Pipeline:
 
     def plan(self) -> Plan:
         """What a supervisor has to know of it; raises BadPipeline."""
-        self.check()
-        stages = [self._stages[name] for name in graph.in_order(self._stages)]
-        settings = self.stage_settings()
-        return Plan(self.name, tuple(StagePlan(s.name, s.workers, s.limit, dict(settings[s.name])) for s in stages))
+        return Plan(self.name, self.stage_plans())
 
     # -- running -----------------------------------------------------------------------------------------------
 
@@ -170,6 +168,8 @@ class Pipeline:
         names = frozenset(self._stages)
         return {stage.name: handler_of(stage, names) for stage in self._stages.values()}
 
-    def stage_settings(self) -> Mapping[str, Mapping[str, Any]]:
-        """What the stages say of their jobs."""
-        return {stage.name: stage.settings for stage in self._stages.values()}
+    def stage_plans(self) -> tuple[StagePlan, ...]:
+        """What each stage says of its workers and its jobs, in the order of the flow; raises BadPipeline."""
+        self.check()
+        stages = [self._stages[name] for name in graph.in_order(self._stages)]
+        return tuple(StagePlan(stage.name, stage.workers, stage.limit, dict(stage.settings)) for stage in stages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,10 +12,12 @@ from workqueue.engine.find_root import find_root
 from workqueue.engine.root import Root
 from workqueue.jobs.durations import seconds, size
 from workqueue.pipeline import known
+from workqueue.pipeline.bars import Bars
 from workqueue.pipeline.outcome import Outcome
 from workqueue.pipeline.runs import Run
 from workqueue.run.events import emit
 from workqueue.run.options import GRACE, RunOptions, cores
+from workqueue.run.staged import settings_of, sharing_of
 from workqueue.run.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -45,14 +48,15 @@ def run_plan(
     plan: Plan, load: Callable[[], Handler], root: str | os.PathLike[str] | None, wishes: RunWishes
 ) -> Outcome:
     """Run a pipeline until it is stopped, or drained. Nothing is made in the root unless it can start."""
-    place = Root(find_root(root), stages=plan.settings)
+    place = Root(find_root(root), stages=settings_of(plan.stages))
     options = options_of(plan, wishes, wishes.run or place.ids.next())
     for queue in plan.queues:
         place.settings(queue)
     prepare(place, plan)
     engine = DirectoryEngine(place)
     started = CLOCK.now_ms()
-    summary = Supervisor(engine, load, options).run()
+    display = Bars(engine, plan.queues, sys.stderr) if wishes.display else None
+    summary = Supervisor(engine, load, options, display).run()
     run = Run(options.run, plan.name, plan.queues, started, CLOCK.now_ms())
     return Outcome(run, plan, summary, place.path)
 
@@ -66,7 +70,7 @@ def options_of(plan: Plan, wishes: RunWishes, run: str) -> RunOptions:
         max_jobs=wishes.max_jobs,
         max_rss=None if wishes.max_rss is None else size(wishes.max_rss, "max_rss"),
         grace=GRACE if wishes.grace is None else seconds(wishes.grace, "grace"),
-        sharing=plan.sharing,
+        sharing=sharing_of(plan.stages, plan.queues),
         run=run,
         pipeline=plan.name,
     )

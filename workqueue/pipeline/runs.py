@@ -37,7 +37,7 @@ class Run:
 
 def find_run(root: Root, text: str) -> Run:
     """The run of an id, or of the unique end of one; or the last."""
-    runs = read_runs(History(root).in_order(b'"pipeline":'))
+    runs = read_runs(History(root, writer="supervisor").in_order(b'"pipeline":'))
     if text == LAST:
         if not runs:
             raise NothingFound(f"{root.path}: the journal knows of no pipeline's run (fsq run makes one)")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from workqueue.errors import BadInput
 from workqueue.pipeline.stages import JOB, To, parameters
+from workqueue.run.callers import awaited
 from workqueue.run.job import restrict
 
 if TYPE_CHECKING:
@@ -71,11 +72,13 @@ def calling(stage: Stage, function: Callable[..., Any], may_submit: Callable[[st
 
 def is_async(function: Callable[..., Any]) -> bool:
     """Whether a stage's function needs an event loop."""
-    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+    called = (function, type(function).__call__)
+    return any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in called)
 
 
 def hand_over(stage: Stage, job: Job, value: Any) -> Any:
     """Make jobs of what a stage came to; returns the job's result."""
+    value = awaited(value)
     if isinstance(value, GeneratorType):
         return drained(stage, job, value)
     if isinstance(value, To) or (value is not None and stage.next):

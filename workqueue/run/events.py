@@ -55,6 +55,8 @@ BY_HAND: dict[str, tuple[int, str]] = {
     "removed": (logging.INFO, "{job} removed from {state} by {by}"),
 }
 """Events that only the journal has: they happen in no worker."""
+WIPE = "\r\x1b[J"
+"""Wipes a terminal's line, and those below it."""
 ALL_EVENTS = {**EVENTS, **BY_HAND}
 DURATIONS = {"took", "delay", "grace", "interval"}
 
@@ -98,11 +100,11 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
 
 
 class LogLine(logging.Formatter):
-    """Lines for people. On a terminal each first wipes the progress line that may stand there."""
+    """Lines for people. On a terminal each first wipes the progress that may stand there, and below."""
 
     def __init__(self, *, terminal: bool) -> None:
         super().__init__()
-        self._wipe = "\r\x1b[K" if terminal else ""
+        self._wipe = WIPE if terminal else ""
 
     def format(self, record: logging.LogRecord) -> str:
         """Time, level where it is worth a word, sentence; control characters made visible."""

@@ -13,26 +13,16 @@ import sys
 import traceback
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 from workqueue.errors import HandlerNotFound
+from workqueue.run.staged import Staged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import ModuleType
 
 FORMS = "use module:function, package.module:object.method or ./file.py:function"
-
-
-@runtime_checkable
-class Staged(Protocol):
-    """A handler that is one for each of several queues: a pipeline."""
-
-    def stage_handlers(self) -> Mapping[str, Callable[[Any], Any]]:
-        """The handler of each queue; raises BadInput if they cannot run."""
-
-    def stage_settings(self) -> Mapping[str, Mapping[str, Any]]:
-        """What holds for each queue's jobs, where the operator says nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +32,13 @@ class Handler:
     call: Callable[[Any], Any]
     is_async: bool = False
     stages: Mapping[str, Handler] = field(default_factory=dict)
-    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, function: Callable[[Any], Any]) -> Handler:
         """Wrap a function, or what has one for each of its queues."""
         if isinstance(function, Staged):
             stages = {queue: cls.of(each) for queue, each in function.stage_handlers().items()}
-            return cls(function, stages=stages, settings=function.stage_settings())
+            return cls(function, stages=stages)
         is_coroutine = inspect.iscoroutinefunction
         return cls(function, is_coroutine(function) or is_coroutine(type(function).__call__))
 

@@ -6,7 +6,8 @@ import os
 import threading
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal
 
-from workqueue.engine.newjob import NOTHING, give, new_job
+from workqueue.engine.newjob import NOTHING, Wishes, give, new_job
+from workqueue.engine.settings import suggestion
 from workqueue.errors import BadInput, WrongState
 from workqueue.jobs.content import decode_payload, encode_json
 from workqueue.jobs.ids import milliseconds, moment
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from workqueue.engine.directory import DirectoryEngine
-    from workqueue.engine.newjob import Wishes
     from workqueue.engine.protocol import Claim
     from workqueue.run.board import Board
     from workqueue.run.notes import HasToLeave
@@ -140,6 +140,8 @@ class Job:
         if mode not in {"link", "copy"}:
             raise BadInput(f"mode {mode!r}: a file is staged by link or copy; the file itself stays where it is")
         self._check_process()
+        if unknown := wishes.keys() - Wishes.__annotations__.keys():
+            raise BadInput(f"submit takes no {min(unknown)!r}{suggestion(min(unknown), [*Wishes.__annotations__])}")
         if self._may_submit is not None:
             self._may_submit(queue)
         job = new_job(self._engine.root.clock, queue, wishes)

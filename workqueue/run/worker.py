@@ -6,28 +6,27 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from workqueue.clock import CLOCK, Clock
 from workqueue.engine.directory import DirectoryEngine
 from workqueue.engine.find_root import find_root
 from workqueue.engine.root import DEFAULT_QUEUE, Root
 from workqueue.engine.settings import suggestion
-from workqueue.errors import BadSetting, HandlerNotFound
+from workqueue.errors import BadSetting
 from workqueue.jobs.durations import seconds, size
-from workqueue.run.elsewhere import asked
-from workqueue.run.handler import Handler, Staged, load_handler
+from workqueue.run.handler import Handler, load_handler
 from workqueue.run.options import GRACE, RunOptions
 from workqueue.run.program import Program
 from workqueue.run.progress import Progress
+from workqueue.run.staged import plans_elsewhere, plans_of, settings_of, sharing_of
 from workqueue.run.supervisor import Supervisor
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
     from datetime import timedelta
 
     from workqueue.run.job import Job
+    from workqueue.run.staged import StagePlan
     from workqueue.run.summary import Summary
 
 
@@ -77,9 +76,11 @@ class Worker:
         }  # fmt: skip
         self._handler = handler
         self._program = program
-        stages = stage_settings(handler, self._options.queues)
-        self._root = Root(find_root(root), overrides=overrides, stages=stages, clock=clock)
-        for queue in self._options.queues:
+        stages = planned(handler, self._options.queues)
+        if stages:
+            self._options = replace(self._options, sharing=sharing_of(stages, self._options.queues))
+        self._root = Root(find_root(root), overrides=overrides, stages=settings_of(stages), clock=clock)
+        for queue in (*self._options.queues, *(stage.name for stage in stages)):
             self._root.make_queue(queue)
 
     def run(self, *, drain: bool = False, progress: bool = False) -> Summary:
@@ -105,18 +106,12 @@ class Worker:
         return lambda: given
 
 
-def stage_settings(handler: object, queues: tuple[str, ...]) -> Mapping[str, Mapping[str, Any]]:
-    """What a pipeline says of its stages' jobs; raises BadSetting for a queue that is none of them."""
-    if isinstance(handler, str):
-        spec = handler
-        try:
-            told = asked(lambda: msgspec.json.encode(load_handler(spec).settings))
-        except HandlerNotFound:
-            return {}  # the workers will tell
-        settings: Mapping[str, Mapping[str, Any]] = msgspec.json.decode(told)
-    else:
-        settings = handler.stage_settings() if isinstance(handler, Staged) else {}
-    for queue in queues if settings else ():
-        if queue not in settings:
-            raise BadSetting(f"queue {queue!r}: the pipeline has no stage of that name{suggestion(queue, [*settings])}")
-    return settings
+def planned(handler: object, queues: tuple[str, ...]) -> tuple[StagePlan, ...]:
+    """What a pipeline tells of its stages; raises BadSetting for a queue that is none of them."""
+    stages = plans_elsewhere(lambda: load_handler(handler).call) if isinstance(handler, str) else plans_of(handler)
+    known = [stage.name for stage in stages]
+    for queue in queues if stages else ():
+        if queue not in known:
+            hint = suggestion(queue, known)
+            raise BadSetting(f"queue {queue!r} is no stage of this pipeline{hint} (fsq run takes all of them)")
+    return stages
