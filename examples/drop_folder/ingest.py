@@ -17,8 +17,8 @@ LOADED = "DROP_FOLDER_LOADED"
 
 def load(job: Job) -> None:
     """Add up the amounts of a file; one that is no table is hopeless."""
-    with job.open() as raw:
-        table = csv.DictReader(io.TextIOWrapper(raw, encoding="utf-8", newline=""))
+    with io.TextIOWrapper(job.open(), encoding="utf-8", newline="") as raw:
+        table = csv.DictReader(raw)
         if table.fieldnames != ["day", "amount"]:
             raise Reject(f"these are not the columns of a delivery: {table.fieldnames}")
         amounts = [int(row["amount"]) for row in table]

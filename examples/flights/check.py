@@ -6,6 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import output
 import page
@@ -14,6 +15,9 @@ import warehouse
 from places import Places
 from tables import tables
 
+if TYPE_CHECKING:
+    import duckdb
+
 Rejects = Counter[tuple[str, str]]
 """Lines, each with the reason, and how often they were rejected."""
 
@@ -21,17 +25,23 @@ Rejects = Counter[tuple[str, str]]
 def differences(places: Places) -> list[str]:
     """Compute the result once more, plainly, and return what differs; nothing is the best answer."""
     with reference.computed(places.deliveries()) as computed:
-        for name in warehouse.AGGREGATES:
-            warehouse.write_parquet(computed, name, os.path.join(places.expected, f"{name}.parquet"))
-        with open(os.path.join(places.expected, "flights.html"), "w", encoding="utf-8") as file:
-            file.write(page.html(computed, tables().airlines))
+        write(computed, places.expected)
         rejects: Rejects = Counter(computed.execute("SELECT line, reason FROM rejects").fetchall())
-    _, differing, missing = filecmp.cmpfiles(places.expected, places.result, output.PUBLISHED, shallow=False)
-    return [
-        *(f"{name} differs" for name in differing),
-        *(f"{name} is missing" for name in missing),
-        *different_rejects(rejects, rejected(places.root)),
-    ]
+    return [*different_files(places.expected, places.result), *different_rejects(rejects, rejected(places.root))]
+
+
+def write(connection: "duckdb.DuckDBPyConnection", directory: str) -> None:
+    """Write what the stage `publish` makes, the plain way."""
+    for name in warehouse.AGGREGATES:
+        warehouse.write_parquet(connection, name, os.path.join(directory, f"{name}.parquet"))
+    with open(os.path.join(directory, "flights.html"), "w", encoding="utf-8") as file:
+        file.write(page.html(connection, tables().airlines))
+
+
+def different_files(expected: str, found: str) -> Iterator[str]:
+    _, differing, missing = filecmp.cmpfiles(expected, found, output.PUBLISHED, shallow=False)
+    yield from (f"{name} differs" for name in differing)
+    yield from (f"{name} is missing" for name in missing)
 
 
 def different_rejects(expected: Rejects, found: Rejects) -> Iterator[str]:

@@ -37,11 +37,11 @@ flights = Pipeline("flights")
 @flights.stage(to="transform", backoff=BACKOFF, reject_limit="5%")
 def extract(job: Job) -> Iterator[To]:
     """Take a daily file apart; what is no daily file is hopeless, and a torn line is put aside."""
-    with job.open() as raw:
-        try:
-            day, lines, torn = extraction.take_apart(io.TextIOWrapper(raw, encoding="utf-8", newline=""))
-        except ValueError as error:  # no daily file, or not even UTF-8
-            raise Reject(str(error)) from error
+    try:
+        with io.TextIOWrapper(job.open(), encoding="utf-8", newline="") as raw:
+            day, lines, torn = extraction.take_apart(raw)
+    except ValueError as error:  # no daily file, or not even UTF-8
+        raise Reject(str(error)) from error
     job.count(read=len(lines) + len(torn), written=len(lines))
     for line in torn:
         job.reject(line.rstrip("\n"), "a torn line")

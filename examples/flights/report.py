@@ -3,8 +3,6 @@
 import os
 from typing import Any
 
-import duckdb
-
 COLUMNS = "flights, cancelled, departure_delay, departures, arrival_delay, arrivals"
 
 
@@ -17,6 +15,8 @@ def text(
 
 def table(directory: str, airlines: dict[str, str]) -> list[str]:
     """List the carriers, the busiest first, and all of them together."""
+    import duckdb
+
     path = os.path.join(directory, "carriers.parquet")
     if not os.path.exists(path):
         return [f"there is no {path}"]

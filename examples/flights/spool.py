@@ -4,10 +4,12 @@ Only looks, and only at names. A look is not a photograph: a job that moves mean
 all.
 """
 
+import json
 import os
 import re
 
 STAGES = ("extract", "transform", "load", "publish")
+SLOT = re.compile(r"@(\d+)\.")
 LABEL = re.compile(r"[+=](.*)")
 
 
@@ -25,9 +27,20 @@ class Spool:
             return set()
         return {name for name in names if not name.startswith(".")}
 
-    def running(self) -> set[tuple[str, str]]:
-        """Return the stage and the name of each job that runs."""
-        return {(stage, name) for stage in STAGES for name in self.jobs(stage, "cur")}
+    def claim_of(self, worker: int) -> tuple[str, str] | None:
+        """Return the stage and the name of the job that a worker runs: the name has its slot, which has its pid."""
+        for stage in STAGES:
+            for name in self.jobs(stage, "cur"):
+                slot = SLOT.search(name)
+                if slot and self.owner(slot[1]) == worker:
+                    return stage, name
+        return None
+
+    def owner(self, slot: str) -> int | None:
+        """Return the process id that is written down in a slot."""
+        with open(os.path.join(self.root, ".fsq", "workers", slot), encoding="utf-8") as page:
+            text = page.read().strip()
+        return json.loads(text)["pid"] if text else None
 
     def waiting(self) -> dict[str, int]:
         """Count the jobs of each stage that are ready or wait for another attempt."""
