@@ -36,6 +36,7 @@ etl = Pipeline('etl')
 def extract(payload):
     time.sleep(0.3)
     {}
+    time.sleep(0.3)  # its end is not to come to the supervisor together with the signal
 @etl.stage
 def load(payload):
     pass

@@ -292,10 +292,10 @@ def test_a_program_that_fails_hands_over_nothing(root: str, command: str, messag
     assert message in errors(root, "convert")[0]["message"]
 
 
-def test_a_daemon_that_a_program_leaves_is_not_waited_for(root: str) -> None:
+def test_a_daemon_that_a_program_leaves_is_not_waited_for(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Though it has its standard output still open, and more than a pipe holds has been written."""
     pipeline, seen = with_program("sh -c '(sleep 600 & echo $! >daemon; printf \"%01000d\\n\" $(seq 200))'", "text")
-    os.chdir(os.path.dirname(root))
+    monkeypatch.chdir(os.path.dirname(root))
     try:
         run(root, pipeline, 3)
     finally:
