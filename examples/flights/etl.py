@@ -3,7 +3,7 @@
     extract ──▶ transform ──▶ load            a job each, of every day
                                 └─ ─ ─▶ publish    once, when the last day has ended: the batch calls it
 
-    FLIGHTS_WORK=/data/work FLIGHTS_OUTPUT=/data/out fsq run etl.py:flights --drain
+    FLIGHTS_WORK=/data/work FLIGHTS_OUTPUT=/data/out fsq run ./etl.py:flights --drain
 
 What lies between the stages are files in $FLIGHTS_WORK, made by `job.output`; the payloads carry their paths. So a file
 and the job that will read it appear together, when the run that made them has succeeded, and never without it.

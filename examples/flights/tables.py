@@ -1,6 +1,7 @@
 """What is known beside the flights: airlines, airports, planes, the weather of each hour. A lookup each.
 
-Nothing is known of some airports (four in the Caribbean), planes (one in seven) and hours: None stands for that.
+Nothing is known of four airports in the Caribbean, of the planes of one flight in seven, and of some hours: None stands
+for that.
 """
 
 import functools

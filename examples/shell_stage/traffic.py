@@ -2,7 +2,7 @@
 
     split ──▶ count (awk) ──▶ keep
 
-`fsq submit '{"log": "access.log"}' -q split`, then `TRAFFIC=/data/traffic fsq run traffic.py:traffic --drain`.
+`fsq submit '{"log": "access.log"}' -q split`, then `TRAFFIC=/data/traffic fsq run ./traffic.py:traffic --drain`.
 """
 
 import itertools
