@@ -53,7 +53,7 @@ def new_job(clock: Clock, queue: str, wishes: Wishes, *, durable: bool = True) -
     if not wishes:
         return NewJob(queue, durable=durable)
     for unknown in sorted(wishes.keys() - set(WISHES)):
-        raise BadInput(f"submit takes no {unknown!r}{suggestion(unknown, WISHES)}")
+        raise BadSetting(f"submit takes no {unknown!r}{suggestion(unknown, WISHES)}")
     return NewJob(
         queue,
         priority=names.checked_priority(wishes.get("priority", names.DEFAULT_PRIORITY)),
