@@ -36,6 +36,7 @@ etl = Pipeline('etl')
 def extract(payload):
     time.sleep(0.3)
     {}
+    time.sleep(0.3)
 @etl.stage
 def load(payload):
     pass
