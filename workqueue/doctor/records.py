@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from workqueue.doctor.patient import Patient
 
 HASH = re.compile(r"[0-9a-f]{64}")
-TRACES = {"errors.jsonl", "result", "checkpoint", "checkpoint-volatile", "progress"}
+TRACES = {"errors.jsonl", "result", "checkpoint", "checkpoint-volatile", "progress", "elements"}
 """Records that only a run makes."""
 WRITING = re.compile(r".+\.\d+\.tmp")
 """Where a small file is written before it is renamed to its place."""

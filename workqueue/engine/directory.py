@@ -20,14 +20,18 @@ from workqueue.jobs.rejects import RejectLimit, reject_limit
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from workqueue.engine.arrays import Marks
     from workqueue.engine.checkpoints import Found
     from workqueue.engine.protocol import Claim, Content, Corrupted, Engine, Located, NewJob, Placed
     from workqueue.engine.root import Root
+    from workqueue.jobs.arrays import Tally
     from workqueue.jobs.checkpoint import Checkpoint
     from workqueue.jobs.ids import JobId
+    from workqueue.jobs.names import Name
     from workqueue.jobs.progress import Progress
     from workqueue.jobs.states import State
 
+AS_A_FILE = "submit it as a file: submit(file=…, mode='move')"
 STAGING = threading.Lock()
 
 
@@ -83,12 +87,25 @@ class DirectoryEngine:
             self._check_payload(queue, len(content[0]))
             yield content
 
-    def _check_payload(self, queue: str, size: int) -> None:
+    def put_arrays(self, like: NewJob, made: Iterable[tuple[bytes, int]]) -> Iterator[list[JobId]]:
+        """Submit arrays, each the lines of its elements and their number; in batches, as `put_many` does."""
+        self.root.space(like.queue, "tmp")
+        return self._put_arrays(like, made)
+
+    def _put_arrays(self, like: NewJob, made: Iterable[tuple[bytes, int]]) -> Iterator[list[JobId]]:
+        from workqueue.engine import arrays
+
+        for group, count in arrays.groups(self.root, made):
+            for data in group:
+                self._check_payload(like.queue, len(data), "submit smaller arrays: size=…")
+            self._limits.check(like.queue, len(group), sum(map(len, group)))
+            yield arrays.put(self.root, like, group, count)
+
+    def _check_payload(self, queue: str, size: int, remedy: str = AS_A_FILE) -> None:
         limit = self.root.settings(queue).max_payload
         if size > limit:
             raise BadPayload(
-                f"payload: {shown_size(size)}, max_payload of queue {queue!r} is {shown_size(limit)};"
-                " submit it as a file: submit(file=…, mode='move')"
+                f"payload: {shown_size(size)}, max_payload of queue {queue!r} is {shown_size(limit)}; {remedy}"
             )
 
     # -- run ---------------------------------------------------------------------------------------------------
@@ -108,6 +125,28 @@ class DirectoryEngine:
     def payload_path(self, claim: Claim) -> str:
         """The path of a file that holds just the payload."""
         return claims.payload_path(self.root, claim)
+
+    def marks(self, claim: Claim) -> Marks:
+        """How far the elements of an array have come, for the run that begins."""
+        from workqueue.engine import arrays
+
+        return arrays.Marks(self.root, claim)
+
+    def element_path(self, claim: Claim, index: int, line: bytes) -> str:
+        """The path of a file that holds just this element of an array."""
+        from workqueue.engine import arrays
+
+        return arrays.element_path(self.root, claim, index, line)
+
+    def stage_element(
+        self, claim: Claim, index: int, line: bytes, state: State, *, attempt: int, due: int | None, error: Any
+    ) -> Name:
+        """Stage an element of an array as a job of its own; no limit of its queue keeps out what is in it already."""
+        from workqueue.engine import arrays
+
+        name, data = arrays.split_off(self.root, claim, index, line, attempt=attempt, due=due, error=error)
+        self.stage(claim).element(claim.queue, state, name, data)
+        return name
 
     def stage(self, claim: Claim) -> Staged:
         """What a run will hand over when it commits."""
@@ -207,6 +246,18 @@ class DirectoryEngine:
         from workqueue.engine import checkpoints
 
         return checkpoints.load(self.root, job_id)
+
+    def tally(self, job_id: str, elements: int, *, running: bool) -> Tally:
+        """How far an array has come."""
+        from workqueue.engine import arrays
+
+        return arrays.tally(self.root, job_id, elements, running=running)
+
+    def mark_of(self, job_id: str, index: int) -> bytes:
+        """How far one element of an array has come."""
+        from workqueue.engine import arrays
+
+        return arrays.mark_of(self.root, job_id, index)
 
     def progress(self, job_id: str) -> Progress | None:
         """What a job's last run to tell something told."""

@@ -83,6 +83,8 @@ def text_of(event: str, fields: dict[str, Any]) -> str:
     shown = {name: spoken(value) if name in DURATIONS else value for name, value in fields.items()}
     if "id" in fields:
         shown["job"] = f"{fields['queue']} {fields['id']}" + (f" ({fields['label']})" if fields.get("label") else "")
+        if fields.get("from"):
+            shown["job"] += f", element {fields['from']},"
     return ALL_EVENTS[event][1].format(**shown)
 
 

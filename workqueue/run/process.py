@@ -67,6 +67,8 @@ class WorkerProcess:
         self._is_told = False
         """Whether the supervisor has said so, or is dead."""
         self._in_handler = False
+        self._cancelled: Interrupted | None = None
+        """Why the run is over; it may have been told between two elements of an array."""
 
     def run(self, supervisor: int) -> NoReturn:
         """Work until told to stop; never returns into the supervisor's code."""
@@ -144,6 +146,7 @@ class WorkerProcess:
     def _run(self, claim: Claim) -> None:
         """Run one job: claimed → started → handled → settled."""
         limit = self._limit(claim)
+        self._cancelled = None
         self._board.start(claim.queue, claim.id, limit)
         verdict = self._handle(claim, limit)
         os.umask(self._umask)
@@ -169,6 +172,8 @@ class WorkerProcess:
     def _call(self, limit: float | None, job: Job) -> Any:
         self._in_handler = True
         try:
+            if self._cancelled is not None:
+                raise self._cancelled
             return self._caller.call(job, limit)
         except BaseException:
             self._in_handler = False
@@ -201,7 +206,8 @@ class WorkerProcess:
             if packet.kind == "X":
                 run, reason = packet.words
                 if self._board.is_in(int(run)):
-                    self._interrupt(Interrupted(reason))
+                    self._cancelled = Interrupted(reason)
+                    self._interrupt(self._cancelled)
                 return
             if packet.kind == "S":
                 self._is_told = not packet.words
