@@ -43,7 +43,7 @@ REJECTS_BUFFER = 1 << 16
 class Before(NamedTuple):
     """What was staged before the part that is being staged, which may be taken back."""
 
-    count: int
+    items: int
     children: Children
     outputs: frozenset[str]
     buffer: bytes
@@ -142,8 +142,11 @@ class Staged:
             self._children.take(part)
             if len(self._buffer) > REJECTS_BUFFER:
                 self._flush_rejects()
-            return waited or self._count > before.count or self.rejected > before.rejected or before.outputs != set(
-                self._outputs
+            return (
+                waited
+                or self._count > before.items
+                or self.rejected > before.rejected
+                or before.outputs != set(self._outputs)
             )
 
     def take_back(self) -> None:
@@ -153,7 +156,7 @@ class Staged:
             before, self._before = self._before, None
             self._children = before.children
             self._buffer, self.rejected = before.buffer, before.rejected
-            for number in range(before.count + 1, self._count + 1):
+            for number in range(before.items + 1, self._count + 1):
                 item = manifest.path(self._root, self._run, number)
                 if item != self._rejects_path:
                     remove(self._root, item)  # the manifest may tell of it: to publish what is not there is nothing

@@ -34,7 +34,7 @@ class Split(NamedTuple):
     """An element of an array that the run has made a job of its own."""
 
     id: str
-    index: int
+    element: int
     state: State
     verdict: Again | PutOff | Never | Unreadable
     attempt: int

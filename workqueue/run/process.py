@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from workqueue.run.board import Board
     from workqueue.run.handler import Handler
     from workqueue.run.job import Job
+    from workqueue.run.judgement import Verdict
 
 PR_SET_PDEATHSIG = 1
 NO_HANDLER = 78
@@ -161,7 +162,7 @@ class WorkerProcess:
 
     # -- one run -----------------------------------------------------------------------------------------------
 
-    def _handle(self, claim: Claim, limit: float | None) -> verdicts.Verdict:
+    def _handle(self, claim: Claim, limit: float | None) -> Verdict:
         """Run the handler; here, and nowhere else, it can be interrupted."""
         try:
             return verdicts.attempt(self._engine, claim, partial(self._call, limit), self._board, self._has_to_leave)
@@ -173,7 +174,7 @@ class WorkerProcess:
         self._in_handler = True
         try:
             if self._cancelled is not None:
-                raise self._cancelled
+                raise self._cancelled  # noqa: TRY301
             return self._caller.call(job, limit)
         except BaseException:
             self._in_handler = False
