@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import threading
@@ -74,11 +75,14 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> str:
+def root(tmp_path: Path) -> Iterator[str]:
     """The path of a new root with the queue `default`."""
     path = str(tmp_path / "root")
     init(path, slots=8, fs=UnsyncedFs())
-    return path
+    yield path
+    for shard in range(256):  # most are empty, and pytest would take its time to look into each
+        with contextlib.suppress(OSError):
+            os.rmdir(f"{path}/.fsq/keys/{shard:02x}")
 
 
 @pytest.fixture

@@ -161,6 +161,7 @@ def outcomes() -> dict[Path, tuple[str, int]]:
         return {page: end(process) for page, process in running.items()}
 
 
+@pytest.mark.exhaustive
 @pages
 def test_the_programs_of_a_page_run(page: Path) -> None:
     output, status = outcomes().get(page, ("a page without programs", 0))

@@ -760,7 +760,7 @@ class TestBrokenDisk:
     def test_a_root_that_was_removed_is_told_as_that(self, producer: Producer, root: str) -> None:
         producer.submit(1)
         os.rename(root, f"{root}.away")
-        with pytest.raises(StoreError, match=r"No such file.*was the queue removed or unmounted"):
+        with pytest.raises(StoreError, match=r"No such file.*is its disk mounted"):
             producer.submit(2)
         assert not os.path.exists(root)
 
@@ -919,6 +919,6 @@ class TestCancel:
 
 
 def test_a_wish_that_there_is_not_is_refused_and_named(root: str) -> None:
-    with pytest.raises(TypeError, match="submit has no 'prioriy'; did you mean 'priority'"):
+    with pytest.raises(BadInput, match="submit takes no 'prioriy'; did you mean 'priority'"):
         Producer(root).submit(1, prioriy=3)  # type: ignore[call-arg]
     assert not list(Path(root, "default", "new").iterdir())

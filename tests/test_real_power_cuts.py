@@ -16,7 +16,8 @@ from support.power_cut import Cutter
 
 
 @pytest.mark.stress
-@pytest.mark.timeout(200)
+@pytest.mark.exhaustive
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("kind", images.SIZES)
 def test_what_was_acknowledged_outlives_a_power_cut_on_a_real_file_system(kind: str) -> None:
     reason = images.why_not(kind)
@@ -30,3 +31,4 @@ def test_what_was_acknowledged_outlives_a_power_cut_on_a_real_file_system(kind: 
         shutil.rmtree(directory)
     assert not found.problems, "\n".join([found.line(), *found.problems])
     assert found.unended > 30, "nothing to be lost"
+    assert found.handed_over > 10, "nothing was handed over"

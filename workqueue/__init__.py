@@ -17,12 +17,18 @@ from workqueue.producer import JobRef, Producer
 from workqueue.store.filestore import FileStore
 
 if TYPE_CHECKING:
+    from workqueue.aio import AsyncProducer
+    from workqueue.batch import BatchCounts, BatchRef, Callback
     from workqueue.run.job import Job
     from workqueue.run.worker import Worker
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncProducer",
+    "BatchCounts",
+    "BatchRef",
+    "Callback",
     "FileStore",
     "FsqError",
     "Job",
@@ -40,13 +46,21 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Load what only a worker needs when it is asked for."""
+    """Load what a producer has no use for when it is asked for."""
     if name == "Worker":
         from workqueue.run.worker import Worker
 
         return Worker
+    if name == "AsyncProducer":
+        from workqueue.aio import AsyncProducer
+
+        return AsyncProducer
     if name == "Job":
         from workqueue.run.job import Job
 
         return Job
+    if name in {"BatchCounts", "BatchRef", "Callback"}:
+        from workqueue import batch
+
+        return getattr(batch, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

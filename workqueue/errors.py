@@ -5,6 +5,7 @@
     │   ├── BadName                a file, space or queue name that would leave its place
     │   ├── BadPayload             cannot be read back as it was given, or is too large
     │   ├── BadSetting             a setting, option or duration that means nothing
+    │   ├── BadPipeline            a pipeline's stages do not fit together
     │   └── HandlerNotFound        --handler names nothing that can be called
     ├── RootError                  the directory is not what it should be
     │   ├── NotARoot
@@ -16,6 +17,7 @@
     ├── NothingFound               no file is there to make a job of
     ├── WrongState                 the job is not where the verb could take it from
     ├── NoSuchJob
+    ├── NoSuchBatch
     └── NoFreeSlot                 every worker slot of the root is in use
 
 Losing a race is a result (None, False), never an error. What a handler raises to steer its job stands at the end:
@@ -54,6 +56,14 @@ class BadSetting(BadInput):
 
 class HandlerNotFound(BadInput):
     """``--handler`` names nothing that can be called."""
+
+
+class BadPipeline(BadInput):
+    """A pipeline that cannot run as it is declared: its `problems`, one line each; nothing was started."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
 
 
 class RootError(FsqError):
@@ -96,6 +106,12 @@ class NoSuchJob(FsqError):
     exit_status = 4
 
 
+class NoSuchBatch(FsqError):
+    """Over and not kept any more, or never here."""
+
+    exit_status = 4
+
+
 class NoFreeSlot(FsqError):
     """Every worker slot of the root is in use."""
 
@@ -109,7 +125,7 @@ REMEDIES = {
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ENFILE: "the machine is out of file descriptors",
     errno.EIO: "the disk reports a fault: look at dmesg before anything else",
-    errno.ENOENT: "was the queue removed or unmounted? fsq init makes it anew",
+    errno.ENOENT: "is its disk mounted? if so, and if it was a part of a queue: fsq init makes that anew",
     errno.ESTALE: "the directory was removed or its server restarted: mount it again",
 }
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from typing import Unpack
 
+    from workqueue.batch import Batch, BatchRef, Callback
     from workqueue.engine.newjob import Duration
     from workqueue.engine.protocol import Content
 
@@ -155,6 +156,28 @@ class Producer:
             if on_batch is not None:
                 on_batch(batch)
         return ids
+
+    def batch(
+        self,
+        *,
+        on_done: str | Callback | None = None,
+        on_failed: str | Callback | None = None,
+        label: str = "",
+    ) -> Batch:
+        """Return a batch, for a ``with`` block: what is added inside is submitted when it ends, all or nothing.
+
+        When the last member has ended, in whatever way, one callback is submitted: `on_failed` if it is given and not
+        all are done, else `on_done`. Each is a queue's name, or a `Callback`.
+        """
+        from workqueue.batch import Batch
+
+        return Batch(self._engine, self._prepare, on_done, on_failed, label)
+
+    def batch_ref(self, batch_id: str) -> BatchRef:
+        """A reference to a batch known by its id."""
+        from workqueue.batch import BatchRef
+
+        return BatchRef(self._engine, names.checked_id(batch_id))
 
     def ref(self, job_id: str, queue: str = "") -> JobRef:
         """A reference to a job known by its id."""

@@ -25,6 +25,7 @@ from workqueue.run import verdicts
 from workqueue.run.board import Board
 from workqueue.run.callers import caller_of
 from workqueue.run.handler import Handler
+from workqueue.run.staged import plans_of, settings_of
 
 if TYPE_CHECKING:
     import os
@@ -72,12 +73,16 @@ def drain(
 ) -> dict[str, int]:
     """Run every job that is ready or waits for a retry, in this process; returns the counts by outcome.
 
+    A pipeline is a handler, too: then the queues are its stages, and are made where they are missing.
     Delays are not waited for: a fake clock is turned to each. Settings are those of a worker (max_attempts, backoff…).
     Raises FsqError where what a job has handed over cannot be put in its place: a worker would try every second.
     """
-    where = Root(str(root), overrides=settings, clock=clock or _Ahead())
+    stages = plans_of(handler)
+    where = Root(str(root), overrides=settings, stages=settings_of(stages), clock=clock or _Ahead())
+    for stage in stages:
+        where.make_queue(stage.name)
     engine = DirectoryEngine(where)
-    dealer = Dealer(where, queues or where.queues())
+    dealer = Dealer(where, queues or [stage.name for stage in stages] or where.queues())
     slot = acquire(where)
     if slot is None:
         raise NoFreeSlot(f"{where.path}: all worker slots are in use")

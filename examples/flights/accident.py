@@ -1,19 +1,16 @@
 """The accident of the night: kill -9 of a worker in the middle of a job.
 
-Guarantee: only a child of the program's own `fsq worker` is touched, and what is stopped goes on or is killed.
+Guarantee: only a child of the program's own `fsq run` is touched, and what is stopped goes on or is killed.
 """
 
 import contextlib
 import os
 import random
 import signal
-import time
 from collections.abc import Iterator
 
 from spool import Spool, label
 from supervisor import Supervisor
-
-PAUSE = 0.2
 
 
 def kill_worker(supervisor: Supervisor, spool: Spool) -> str:
@@ -23,28 +20,20 @@ def kill_worker(supervisor: Supervisor, spool: Spool) -> str:
         return ""
     worker = random.choice(workers)
     with stopped(worker):
-        claims = staying_claims(spool)
-        if len(claims) != 1:
+        claim = spool.claim_of(worker)
+        if claim is None:
             return ""
         os.kill(worker, signal.SIGKILL)
-    return f"kill -9 {worker}: a worker, in the middle of {label(claims.pop())}"
+    stage, name = claim
+    return f"kill -9 {worker}: a worker, in the middle of {stage} {label(name)}"
 
 
 @contextlib.contextmanager
 def stopped(process: int) -> Iterator[None]:
-    os.kill(process, signal.SIGSTOP)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGSTOP)
     try:
         yield
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGCONT)
-
-
-def staying_claims(spool: Spool) -> set[str]:
-    """Return the claims that outlast a pause: with one worker stopped, its own; the others' jobs go on."""
-    claims = spool.jobs("cur")
-    end = time.monotonic() + PAUSE
-    while claims and time.monotonic() < end:
-        time.sleep(PAUSE / 10)
-        claims &= spool.jobs("cur")
-    return claims

@@ -1,10 +1,9 @@
-"""One day's flights: from the text of a daily file to typed, checked records.
+"""One day's flights: from the lines of a daily file to typed, checked records, joined with what else is known.
 
-Guarantee: either every line of a file is a flight of the same day whose clock readings, delays and dates
-agree with each other, or the file is refused as a whole, with the line that is wrong. There is no
-half-clean day.
+Guarantee: each row is returned once, as a flight whose clock readings, delays, distance and plane agree with each
+other and with the tables, or as one that cannot have been, with the reason. `reference` says the same rules in SQL.
 
-Knows nothing of queues and of Parquet: it needs only the standard library.
+Knows nothing of queues and of databases: it needs only the standard library.
 """
 
 import csv
@@ -12,20 +11,19 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
-HEADER = (
-    "year,month,day,dep_time,sched_dep_time,dep_delay,arr_time,sched_arr_time,arr_delay,carrier,flight,"
-    "tailnum,origin,dest,air_time,distance,hour,minute,time_hour"
-)
+from tables import Airport, Tables, known, number
+
 ORIGINS = {"EWR", "JFK", "LGA"}
 MINUTES_A_DAY = 24 * 60
+CLOCKS = ("dep_time", "sched_dep_time", "arr_time", "sched_arr_time")
+FASTEST = 600
+"""Miles an hour, on average. The airliners of 2013 make 590 or less, and all but a few gain no more from the wind."""
 
-
-class DirtyError(ValueError):
-    """A file that no retry can make clean."""
+Row = dict[str, str]
 
 
 class Flight(NamedTuple):
-    """A row of the result: times in UTC, delays in minutes, None where nothing was recorded."""
+    """A row of the result: times in UTC, delays in minutes, None where nothing was recorded or is known."""
 
     day: date
     carrier: str
@@ -40,82 +38,142 @@ class Flight(NamedTuple):
     minutes_in_air: int | None
     miles: int
     cancelled: bool
+    airport: str | None
+    built: int | None
+    manufacturer: str | None
+    seats: int | None
+    wind_mph: str | None
+    precipitation: str | None
+    visibility: str | None
 
 
-def clean(lines: Iterable[str]) -> list[Flight]:
-    """Return the flights of a daily file; raise DirtyError unless all of them are sound."""
-    rows = csv.DictReader(lines)
-    if ",".join(rows.fieldnames or ()) != HEADER:
-        raise DirtyError(f"line 1: these are not the columns of a daily file: {rows.fieldnames}")
-    flights = [clean_row(row, rows.line_num) for row in rows]
-    days = {flight.day for flight in flights}
-    if len(days) != 1:
-        raise DirtyError(f"a daily file holds one day, this one {len(days)}")
-    return flights
+class ImpossibleError(ValueError):
+    """A row that no flight can have had. Its text is one of a few, so that they can be counted."""
 
 
-def clean_row(row: dict[str, str], line: int) -> Flight:
+def clean(lines: Iterable[str], tables: Tables) -> tuple[list[Flight], list[tuple[Row, str]]]:
+    """Return the flights of a day, and the rows that are none, each with the reason."""
+    flights, impossible = [], []
+    rows: dict[tuple[str, int, datetime], Row] = {}
+    for row in csv.DictReader(lines):
+        try:
+            flight = clean_row(row, tables)
+        except ImpossibleError as error:
+            impossible.append((row, str(error)))
+            continue
+        if key_of(flight) in rows:
+            impossible.append((row, "the same flight twice"))
+            continue
+        rows[key_of(flight)] = row
+        flights.append(flight)
+    busy = set(with_busy_planes(flights))
+    impossible += [(rows[key_of(flight)], "its plane had not landed yet") for flight in flights if flight in busy]
+    return [flight for flight in flights if flight not in busy], impossible
+
+
+def key_of(flight: Flight) -> tuple[str, int, datetime]:
+    """No airline has one number for two flights within an hour."""
+    return flight.carrier, flight.number, flight.scheduled.replace(minute=0)
+
+
+def with_busy_planes(flights: list[Flight]) -> Iterable[Flight]:
+    """Yield the flights that left while their plane was in the air with an earlier one."""
+    landed: dict[str, datetime] = {}
+    flown = [(flight.departed, flight.carrier, flight.number, flight) for flight in flights if flight.departed]
+    for departed, _, _, flight in sorted(flown):
+        if flight.tail is None or flight.minutes_in_air is None:
+            continue
+        if flight.tail in landed and departed < landed[flight.tail]:
+            yield flight
+        landed[flight.tail] = departed + timedelta(minutes=flight.minutes_in_air)
+
+
+def clean_row(row: Row, tables: Tables) -> Flight:
+    """Return a row as a flight; raise ImpossibleError if it is none."""
     try:
-        flight = parse(row)
-        validate(flight, row)
-    except (ValueError, TypeError) as error:  # TypeError: a line with too few fields
-        raise DirtyError(f"line {line}: {error}") from error
+        flight = parse(row, tables)
+    except ValueError as error:
+        raise ImpossibleError("a number that is none") from error
+    validate(flight, row, tables)
     return flight
 
 
-def parse(row: dict[str, str]) -> Flight:
-    if len(row) != HEADER.count(",") + 1:
-        raise ValueError("more fields than columns")
-    scheduled = datetime.fromisoformat(row["time_hour"]) + timedelta(minutes=int(row["minute"]))
-    delay = number_or_none(row["dep_delay"])
+def parse(row: Row, tables: Tables) -> Flight:
+    for column in (*CLOCKS, "hour"):
+        number(row[column])
+    scheduled = datetime.fromisoformat(row["time_hour"]).astimezone(UTC) + timedelta(minutes=int(row["minute"]))
+    delay = number(row["dep_delay"])
+    airport = tables.airports.get(row["dest"])
+    plane = tables.planes.get(row["tailnum"])
+    weather = tables.weather.get((row["origin"], row["time_hour"]))
     return Flight(
-        day=date(int(row["year"]), int(row["month"]), int(row["day"])),
-        carrier=row["carrier"],
-        number=int(row["flight"]),
-        tail=None if row["tailnum"] == "NA" else row["tailnum"],
-        origin=row["origin"],
-        destination=row["dest"],
-        scheduled=scheduled,
-        departed=None if delay is None else scheduled + timedelta(minutes=delay),
-        departure_delay=delay,
-        arrival_delay=number_or_none(row["arr_delay"]),
-        minutes_in_air=number_or_none(row["air_time"]),
-        miles=int(row["distance"]),
-        cancelled=row["dep_time"] == "NA",
+        date(int(row["year"]), int(row["month"]), int(row["day"])),
+        row["carrier"],
+        int(row["flight"]),
+        known(row["tailnum"]),
+        row["origin"],
+        row["dest"],
+        scheduled,
+        None if delay is None else scheduled + timedelta(minutes=delay),
+        delay,
+        number(row["arr_delay"]),
+        number(row["air_time"]),
+        int(row["distance"]),
+        row["dep_time"] == "NA",
+        airport and airport.name,
+        *((plane.built, plane.manufacturer, plane.seats) if plane else (None, None, None)),
+        *(weather or (None, None, None)),
     )
 
 
-def validate(flight: Flight, row: dict[str, str]) -> None:
-    """Raise ValueError where two columns contradict each other, or one of them common sense."""
+def validate(flight: Flight, row: Row, tables: Tables) -> None:
+    """Raise ImpossibleError where two columns contradict each other, or one of them the tables or nature."""
+    for column in CLOCKS:
+        minute_of_day(row[column])
+    if flight.carrier not in tables.airlines:
+        raise ImpossibleError("no such airline")
     if flight.origin not in ORIGINS:
-        raise ValueError(f"{flight.origin} is not an airport of New York")
-    if flight.miles <= 0:
-        raise ValueError(f"a flight of {flight.miles} miles")
-    if flight.scheduled.tzinfo is not UTC:
-        raise ValueError(f"{row['time_hour']} is not in UTC")
+        raise ImpossibleError("no airport of New York")
     if minute_of_day(row["sched_dep_time"]) != int(row["hour"]) * 60 + int(row["minute"]):
-        raise ValueError(f"scheduled at {row['sched_dep_time']}, or at {row['hour']} h {row['minute']}")
+        raise ImpossibleError("scheduled at two times")
     if (flight.departure_delay is None) != flight.cancelled:
-        raise ValueError(f"departed at {row['dep_time']} with a delay of {row['dep_delay']}")
+        raise ImpossibleError("a delay and no departure, or the reverse")
     check_delay(row["dep_time"], row["sched_dep_time"], flight.departure_delay)
     check_delay(row["arr_time"], row["sched_arr_time"], flight.arrival_delay)
+    if flight.miles <= 0:
+        raise ImpossibleError("no distance")
+    if flight.minutes_in_air is not None:
+        check_time_in_the_air(flight.minutes_in_air, flight, row, tables.airports.get(flight.destination))
 
 
 def check_delay(actual: str, scheduled: str, delay: int | None) -> None:
     """The clock must show what schedule and delay give; it says nothing about the date."""
     if delay is None:  # never left, or landed elsewhere
         return
-    if (minute_of_day(actual) - minute_of_day(scheduled) - delay) % MINUTES_A_DAY:
-        raise ValueError(f"{actual} is not {delay} minutes after {scheduled}")
+    if actual == "NA" or (minute_of_day(actual) - minute_of_day(scheduled) - delay) % MINUTES_A_DAY:
+        raise ImpossibleError("the clock shows another delay")
 
 
-def number_or_none(text: str) -> int | None:
-    return None if text == "NA" else int(text)
+def check_time_in_the_air(minutes: int, flight: Flight, row: Row, airport: Airport | None) -> None:
+    """A plane cannot be faster than planes are, nor fly on when it has arrived."""
+    if flight.miles * 60 > FASTEST * minutes:
+        raise ImpossibleError(f"faster than {FASTEST} miles an hour")
+    if airport and minutes > gate_to_gate(row, airport):
+        raise ImpossibleError("longer in the air than from gate to gate")
+
+
+def gate_to_gate(row: Row, airport: Airport) -> int:
+    """Return the minutes from leaving one gate to reaching the other; both clocks show local time."""
+    new_york = (int(row["hour"]) - datetime.fromisoformat(row["time_hour"]).hour - 12) % 24 - 12
+    is_summer = new_york == -4
+    there = airport.offset + (is_summer and airport.has_summer_time)
+    shown = minute_of_day(row["arr_time"]) - minute_of_day(row["dep_time"])
+    return (shown - 60 * (there - new_york)) % MINUTES_A_DAY
 
 
 def minute_of_day(clock: str) -> int:
     """`517` is 05:17; midnight is written `2400` as often as `0`."""
-    hours, minutes = divmod(int(clock), 100)
+    hours, minutes = divmod(number(clock) or 0, 100)
     if not (0 <= hours <= 24 and 0 <= minutes < 60):
-        raise ValueError(f"{clock} is no time of day")
+        raise ImpossibleError("no time of day")
     return hours * 60 + minutes

@@ -9,9 +9,10 @@ import re
 
 MARK = ".written-by-the-flights-example"
 REPORT = "report.txt"
-OURS = re.compile(
-    rf"{re.escape(MARK)}|{re.escape(REPORT)}|\d{{4}}-\d\d-\d\d\.parquet|\.\d{{4}}-\d\d-\d\d\.parquet\.part"
-)
+RUN_PAGE = "run.html"
+PUBLISHED = ("carriers.parquet", "days.parquet", "flights.html", "flights.parquet", "routes.parquet", "weather.parquet")
+"""What the stage `publish` makes, and the reference too."""
+BEING_WRITTEN = re.compile(r"\..+\.fsq")
 
 
 class NotOursError(Exception):
@@ -22,7 +23,7 @@ def prepare(path: str) -> None:
     """Make path an empty output directory, or raise NotOursError."""
     os.makedirs(path, exist_ok=True)
     names = os.listdir(path)
-    foreign = sorted(name for name in names if not OURS.fullmatch(name))
+    foreign = sorted(name for name in names if not is_ours(name))
     if foreign or (names and MARK not in names):
         raise NotOursError(f"{path} holds {(foreign or names)[0]}, which no earlier run of this wrote")
     mark(path)
@@ -31,11 +32,10 @@ def prepare(path: str) -> None:
             os.unlink(os.path.join(path, name))
 
 
+def is_ours(name: str) -> bool:
+    return name in {MARK, REPORT, RUN_PAGE, *PUBLISHED} or bool(BEING_WRITTEN.fullmatch(name))
+
+
 def mark(path: str) -> None:
     with open(os.path.join(path, MARK), "w", encoding="utf-8") as file:
         file.write("This directory is emptied by the next run.\n")
-
-
-def parquet_files(path: str) -> list[str]:
-    """Return the paths of the finished days, in their order."""
-    return [os.path.join(path, name) for name in sorted(os.listdir(path)) if name.endswith(".parquet")]

@@ -1,30 +1,53 @@
-"""The queue as `ls` shows it: a job is a file, and its state is the directory it lies in.
+"""The queues as `ls` shows them: a job is a file, its state is the directory it lies in, a stage is a queue.
 
-Only looks, and only at names. A look is not a photograph: a job that moves meanwhile may be counted twice
-or not at all.
+Only looks, and only at names. A look is not a photograph: a job that moves meanwhile may be counted twice, or not at
+all.
 """
 
+import json
 import os
+import re
 
-QUEUE = "flights"
-STATES = ("new", "cur", "later", "failed")
+STAGES = ("extract", "transform", "load", "publish")
+SLOT = re.compile(r"@(\d+)\.")
+LABEL = re.compile(r"[+=](.*)")
 
 
 class Spool:
-    """The directories of the queue in a root."""
+    """The directories of the queues in a root."""
 
     def __init__(self, root: str) -> None:
         self.root = root
 
-    def jobs(self, state: str) -> set[str]:
-        """Return the names of the jobs in a state."""
-        return {name for name in os.listdir(os.path.join(self.root, QUEUE, state)) if not name.startswith(".")}
+    def jobs(self, stage: str, state: str) -> set[str]:
+        """Return the names of a stage's jobs in a state."""
+        try:
+            names = os.listdir(os.path.join(self.root, stage, state))
+        except FileNotFoundError:  # the run makes them when it starts
+            return set()
+        return {name for name in names if not name.startswith(".")}
 
-    def counts(self) -> dict[str, int]:
-        """Count the jobs in each state; a finished job is in none."""
-        return {state: len(self.jobs(state)) for state in STATES}
+    def claim_of(self, worker: int) -> tuple[str, str] | None:
+        """Return the stage and the name of the job that a worker runs: the name has its slot, which has its pid."""
+        for stage in STAGES:
+            for name in self.jobs(stage, "cur"):
+                slot = SLOT.search(name)
+                if slot and self.owner(slot[1]) == worker:
+                    return stage, name
+        return None
+
+    def owner(self, slot: str) -> int | None:
+        """Return the process id that is written down in a slot."""
+        with open(os.path.join(self.root, ".fsq", "workers", slot), encoding="utf-8") as page:
+            text = page.read().strip()
+        return json.loads(text)["pid"] if text else None
+
+    def waiting(self) -> dict[str, int]:
+        """Count the jobs of each stage that are ready or wait for another attempt."""
+        return {stage: len(self.jobs(stage, "new") | self.jobs(stage, "later")) for stage in STAGES}
 
 
 def label(name: str) -> str:
     """`5-01JD8Z7Q4M9X3V2T6B1C0N5KEY-1@3.k2x9=2013-01-31` is labelled 2013-01-31."""
-    return name.rpartition("=")[2]
+    found = LABEL.search(name)
+    return found[1] if found else ""

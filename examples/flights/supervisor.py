@@ -1,4 +1,4 @@
-"""The `fsq worker` process that empties the queue, and the worker processes that are its children.
+"""The `fsq run` process that runs the pipeline, and the worker processes that are its children.
 
 Guarantee: when the `with running(…)` block is left, in whatever way, the process has ended.
 """
@@ -9,38 +9,40 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, BinaryIO
 
 from ending import Ending
-from spool import QUEUE, Spool
+from places import Places
 
-HANDLER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "etl.py") + ":load"
+PIPELINE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "etl.py") + ":flights"
 GRACE = 10.0
 
 Process = subprocess.Popen[bytes]
 
 
 @contextmanager
-def running(spool: Spool, output: str, summary: str, *, workers: int, ending: Ending) -> Iterator["Supervisor"]:
-    """Run `fsq worker --drain` on the flights of a root; summary is the file that it writes at its end."""
+def running(places: Places, *, workers: int, ending: Ending) -> Iterator["Supervisor"]:
+    """Run the pipeline until all is done."""
     process = None
     try:
         with ending.deferred():
-            process = start(spool, output, summary, workers)
-        yield Supervisor(process, summary)
+            process = start(places, workers)
+        yield Supervisor(process, places.summary)
     finally:
         if process is not None:
             stop(process)
 
 
-def start(spool: Spool, output: str, summary: str, workers: int) -> Process:
+def start(places: Places, workers: int, output: BinaryIO | None = None, **environment: str) -> Process:
+    """Start `fsq run`; its words go to output, or where ours go."""
     return subprocess.Popen(
         [
-            *(sys.executable, "-m", "workqueue", "--root", spool.root, "worker"),
-            *("--handler", HANDLER, "-q", QUEUE, "-n", str(workers), "--drain"),
-            *("--max-attempts", "5", "--backoff", "0.2s..2s", "--summary", summary),
+            *(sys.executable, "-m", "workqueue", "--root", places.root, "run", PIPELINE, "--drain"),
+            *("-n", str(workers), "--summary", places.summary, "--html", places.run_page),
         ],
-        env=os.environ | {"FLIGHTS_OUTPUT": os.path.abspath(output)},
+        env=os.environ | places.environment | environment,
+        stdout=output,
+        stderr=output,
         start_new_session=True,  # Ctrl-C comes to us alone; `stop` passes it on, once
     )
 
@@ -55,7 +57,7 @@ def stop(process: Process) -> None:
 
 
 class Supervisor:
-    """A running `fsq worker`."""
+    """A running `fsq run`."""
 
     def __init__(self, process: Process, summary: str) -> None:
         self._process = process

@@ -7,6 +7,7 @@ import mmap
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,17 @@ def submits_of(processes: int, home: str, count: int, *, durable: bool = False) 
     producer = producer_in(home)
     took = together(processes, lambda _: submit(producer, count // processes, durable=durable))
     return whole(took, home, count // processes * processes)
+
+
+def submits_of_threads(threads: int, home: str, count: int) -> Measured:
+    """Durable submits of threads that share a producer, as an AsyncProducer's do."""
+    producer = producer_in(home)
+
+    def loop() -> None:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(lambda _: producer.submit(PAYLOAD), range(count)))
+
+    return whole(timed(loop), home, count)
 
 
 def keyed_submits(home: str, count: int) -> Measured:

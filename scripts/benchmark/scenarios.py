@@ -33,6 +33,14 @@ def submits(*, in_memory: bool) -> list[Scenario]:
         Scenario("submit, volatile, 2 processes", 8000, *two_volatile, loop),
         Scenario("submit", 300, partial(queue.submits, durable=True), bare.durable_submits, synced, target=0.9),
         Scenario("submit, 4 processes", 600, *four, synced),
+        Scenario(
+            "submit, 16 threads",
+            300,
+            partial(queue.submits_of_threads, 16),
+            partial(queue.submits_of_threads, 1),
+            "fsq with 1 thread",
+            target=None if in_memory else 3.0,
+        ),
         Scenario("submit with a key", 300, queue.keyed_submits, bare.keyed_submits, "…, link, sync, rename, sync"),
         Scenario("submit_many", 5000, queue.batches, bare.batches_by_threads, many, target=0.8),
         Scenario(

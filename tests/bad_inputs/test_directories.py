@@ -61,7 +61,7 @@ def test_a_space_that_goes_missing_under_a_worker_is_told_with_the_remedy(place:
         running.hears("finished")
         os.rmdir(place.at("cur", ""))
         assert f"{place.root}/default/cur" in running.hears("trouble")["text"]
-        assert "fsq init makes it anew" in running.hears("trouble")["text"]
+        assert "fsq init makes that anew" in running.hears("trouble")["text"]
         assert place.fsq("submit", "1").status == 0
         running.hears("finished", 2)
     assert len(running.events("trouble")) < 30

@@ -47,7 +47,7 @@ def test_for_people_each_finding_has_a_line_and_what_to_do_under_it(ill: Fsq) ->
     assert remedy == "    fsq doctor --fix makes what is missing, as fsq init does"
     assert second.startswith(f"note: {ill.root}: 1 name of which fsq knows nothing: ")
     assert last == (
-        "18 checks, 1 problem, 1 note; left out until the root is repaired: stage, records, keys, cancels, queue default:"
+        "18 checks, 1 problem, 1 note; left out until the root is repaired: stage, batches, records, keys, cancels, queue default:"
         " fsq doctor --fix repairs 1 of them"
     )
     assert "\x1b" not in result.out
@@ -63,7 +63,7 @@ def test_fix_repairs_and_tells_what_remains(ill: Fsq) -> None:
     assert [line.partition(":")[0] for line in lines if not line.startswith(" ")][:-1] == ["problem", "note", "fixed"]
     assert lines[0].startswith(f"problem: {ill.root}/default/corrupt: 1 job that could not be read")
     assert lines[-2].startswith(f"fixed: {ill.root}/default: missing: held")
-    assert lines[-1] == "22 checks, 1 problem, 1 note, 1 fixed"
+    assert lines[-1] == "23 checks, 1 problem, 1 note, 1 fixed"
     os.unlink(f"{ill.root}/default/corrupt/torn")
     assert ill("-r", ill.root, "doctor", "--fix").status == 0
 

@@ -12,6 +12,7 @@ import pytest
 
 from support.processes import python
 from workqueue import Producer, cli
+from workqueue.cli.app import command, hot_verb
 
 if TYPE_CHECKING:
     from support.fsq import Fsq, Result
@@ -363,3 +364,15 @@ def test_a_hot_verb_does_not_load_the_others(fsq: Fsq, words: list[str], modules
     assert running.wait() == 0
     loaded = {name.rpartition(".")[2] for name in running.out.splitlines()[-1].split()}
     assert loaded & {"make", "submit", "worker", "look", "change", "inputs", "doctor"} == modules
+
+
+@pytest.mark.parametrize("words", [["ls"], ["submit", "1"], ["--version"]])
+def test_a_command_in_a_fork_is_not_put_together_anew(fsq: Fsq, words: list[str]) -> None:
+    """That takes longer than most of these tests."""
+
+    def run() -> int:
+        command(hot_verb(words))
+        return command.cache_info().misses - misses
+
+    misses = command.cache_info().misses
+    assert fsq.fork(run).wait() == 0

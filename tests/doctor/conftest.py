@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from engine.conftest import ground, world
+from engine.conftest import ground, make_ground, world
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = ["ground", "world"]
+
+
+@pytest.fixture(scope="session")
+def soil(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A root with all that `init` makes."""
+    return make_ground(tmp_path_factory)
 
 
 @pytest.fixture

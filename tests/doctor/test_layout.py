@@ -63,7 +63,7 @@ def test_what_lies_in_a_queue_that_lacks_a_part_is_said_to_be_left_out(own: Worl
     report = look(own)
     assert [finding.check for finding in report.findings] == ["layout"]
     assert report.summary.endswith(
-        "left out until the root is repaired: stage, records, keys, cancels, queue default: fsq doctor --fix repairs 1 of them"
+        "stage, batches, records, keys, cancels, queue default: fsq doctor --fix repairs 1 of them"
     )
     own.plant("old", state="tmp")
     own.clock.advance(2 * DAY)

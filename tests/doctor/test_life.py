@@ -85,7 +85,7 @@ def test_while_a_job_lies_in_failed_the_status_is_0(world: World) -> None:
     world.put()
     world.engine.fail(world.take())
     report = look(world)
-    assert (report.status, report.summary) == (0, "22 checks, 0 problems, 1 note")
+    assert (report.status, report.summary) == (0, "23 checks, 0 problems, 1 note")
     assert report.findings[0].level is Level.NOTE
 
 

@@ -65,7 +65,7 @@ def test_all_that_was_left_behind_is_found_at_once_and_repaired_at_once(world: W
     world.clock.advance(2 * DAY)
     report = look(world)
     assert [finding.check for finding in report.findings] == KINDS
-    assert report.summary == "22 checks, 1 problem, 7 notes: fsq doctor --fix repairs 8 of them"
+    assert report.summary == "23 checks, 1 problem, 7 notes: fsq doctor --fix repairs 8 of them"
     report = fix(world)
     assert [(finding.check, finding.fixed) for finding in report.findings] == [(kind, True) for kind in KINDS]
     assert report.summary == "all well: 1 job ready, 0 delayed, 0 running, 8 fixed"

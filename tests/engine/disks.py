@@ -23,6 +23,8 @@ CHANGES = frozenset({
     "unlink", "mkdir", "rmdir", "sync_dir", "append", "open_append", "overwrite", "set_mtime",
     "lock",
 })  # fmt: skip
+TRACELESS = frozenset({"start_write_out", "sync", "sync_dir", "close", "lock"})
+"""Changes after which a kill leaves the same as before them: what is not synced is lost to a power cut alone."""
 LOOKS = frozenset({"open", "open_dir", "open_slot", "stat", "list"})
 OPENS = frozenset({"create", "sync_dir", "append", "open_append", "open", "open_dir", "open_slot", "list"})
 """What needs a descriptor."""
@@ -155,6 +157,16 @@ class CrashingFs(CountingFs):
             with contextlib.suppress(OSError):
                 os.close(fd)
         self._open.clear()
+
+
+class CuttingFs(CrashingFs):
+    """Dies before its n-th change that a kill leaves a trace of: to die before a sync is to die before what follows."""
+
+    verbs = CHANGES - TRACELESS
+
+    def close(self, fd: int) -> None:
+        super().close(fd)
+        self._open.discard(fd)
 
 
 class FailingFs(CountingFs):

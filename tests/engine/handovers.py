@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from engine.worlds import SLOT, YEAR, Q, World
+from engine.worlds import SLOT, SOME, YEAR, Q, World
 from workqueue.engine import recovery
 from workqueue.engine.dealer import Dealer
 from workqueue.engine.protocol import Claim
@@ -92,21 +92,25 @@ class Handover:
         world.clock.advance(YEAR)
         dealer = Dealer(world.root, world.root.queues())
         dealer.refresh(now=True)
-        while (dealt := dealer.deal(1)) is not None:
+        while (dealt := dealer.deal(SOME)) is not None:
             queue, hints = dealt
-            taken = world.engine.take(queue, hints[0], SLOT)
-            if isinstance(taken, Claim):
-                body = world.engine.body(taken)
-                if body == PARENT:
-                    self.act(world.engine, taken)
-                else:
-                    ran[body] += 1
-                    assert world.engine.finish(taken)
+            for hint in hints:
+                self._run(world, queue, hint, ran)
             dealer.settle(queue, hints)
             world.clock.advance(YEAR)
             dealer.refresh(now=True)
         assert dealer.is_drained()
         return ran
+
+    def _run(self, world: World, queue: str, hint: str, ran: Counter[bytes]) -> None:
+        taken = world.engine.take(queue, hint, SLOT)
+        if isinstance(taken, Claim):
+            body = world.engine.body(taken)
+            if body == PARENT:
+                self.act(world.engine, taken)
+            else:
+                ran[body] += 1
+                assert world.engine.finish(taken)
 
     def jobs(self, world: World) -> list[bytes]:
         """The children that have appeared."""

@@ -65,7 +65,9 @@ def rows() -> dict[str, Row]:
 @cache
 def twins() -> dict[str, dict[str, Next]]:
     """What a power cut can leave of one job under two names, and what becomes of it."""
-    return {forms.strip("`"): dict(nexts(forms, then)) for forms, then in table("after a power cut there is")}
+    return {
+        form: dict(nexts(form, then)) for forms, then in table("after a power cut there is") for form in code(forms)
+    }
 
 
 def nexts(form: str, text: str) -> Iterator[tuple[str, Next]]:

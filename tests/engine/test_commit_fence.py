@@ -42,7 +42,9 @@ OTHERS: dict[str, Callable[[Handover], dict[str, Act]]] = {
 
 
 @pytest.mark.parametrize("kind", ["a child", "a batch", "its key", "outputs", "rejects"])
-@pytest.mark.parametrize("others", OTHERS)
+@pytest.mark.parametrize(
+    "others", [pytest.param(other, marks=[pytest.mark.exhaustive] * (other == "two recover")) for other in OTHERS]
+)
 def test_a_run_whose_claim_is_taken_away_hands_nothing_over_and_one_that_commits_hands_over_once(
     world: World, tmp_path: Path, kind: str, others: str
 ) -> None:

@@ -12,15 +12,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from engine.befores import committed as committed_run
+from engine.befores import sealed
 from engine.conftest import empty
-from engine.disks import Crash, CrashingFs, FailingFs, LiarFs, RecordingFs, UnsureFs
+from engine.disks import Crash, CuttingFs, FailingFs, LiarFs, RecordingFs, UnsureFs
 from engine.handovers import KINDS, PARENT, Handover, fresh, handovers
 from engine.powered import PoweredWorld
-from engine.worlds import Q, World
+from engine.worlds import SLOT, Q, World
 from support.clocks import FakeClock
-from support.cuts import ORDERED, POSIX, SPLIT, Model
+from support.cuts import ORDERED, POSIX, SPLIT, STALE, Model
 from support.disks import UnsyncedFs
-from workqueue.engine import manifest
+from support.power import CommittingFs
+from workqueue.engine import manifest, recovery
 from workqueue.engine.housekeeping import DoneKeeper
 from workqueue.engine.staged import Staged
 from workqueue.errors import WrongState
@@ -35,6 +38,10 @@ if TYPE_CHECKING:
     from workqueue.engine.directory import DirectoryEngine
     from workqueue.engine.protocol import Claim
     from workqueue.run.job import Job
+
+
+LAST = 13
+"""So many changes, counted from the end, begin before the sealing of every kind of run."""
 
 
 @pytest.fixture
@@ -86,7 +93,7 @@ def test_a_run_cut_off_anywhere_hands_all_over_once_or_is_run_again(world: World
     seen = set()
     for n in itertools.count(1):
         world, handover, claim = begun(world, out, kind)
-        fs = CrashingFs(n)
+        fs = CuttingFs(n)
         engine = world.open(fs)
         fs.armed = True
         try:
@@ -103,15 +110,16 @@ def test_a_run_cut_off_anywhere_hands_all_over_once_or_is_run_again(world: World
     assert {frozenset({State.CUR}), frozenset({State.DONE})} <= seen
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_recovery_cut_off_anywhere_is_finished_by_the_next(world: World, out: str, kind: str) -> None:
     """Stopped before each operation from the sealing on, and then its recovery stopped before each of its own."""
     world, handover, claim = begun(world, out, kind)
-    whole = CrashingFs(10**9)
+    whole = CuttingFs(10**9)
     engine = world.open(whole)
     whole.armed = True
     handover.act(engine, claim)
-    for n in range(max(1, whole.count - 25), whole.count + 1):
+    for n in range(max(1, whole.count - LAST), whole.count + 1):
         for m in itertools.count(1):
             world, handover, claim = begun(world, out, kind)
             if not cut_off(world, n, partial(handover.act, claim=claim)):
@@ -123,7 +131,7 @@ def test_a_recovery_cut_off_anywhere_is_finished_by_the_next(world: World, out: 
 
 def cut_off(world: World, n: int, act: Callable[[DirectoryEngine], object]) -> bool:
     """Whether the act was stopped before its n-th operation."""
-    fs = CrashingFs(n)
+    fs = CuttingFs(n)
     engine = world.open(fs)
     fs.armed = True
     try:
@@ -198,6 +206,7 @@ def test_no_file_is_synced_again_after_its_sync_failed(world: World, out: str, k
         everything_came_once(world, handover)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("model", [POSIX, ORDERED, SPLIT], ids=["posix", "ordered", "split"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_that_the_power_ends_hands_all_over_once_or_is_run_again(
@@ -211,6 +220,29 @@ def test_a_run_that_the_power_ends_hands_all_over_once_or_is_run_again(
     handover.act(world.engine, claim)
     committed = set()
     for moment, after in world.cuts(model):
+        states = parent_states(after)
+        assert states or moment.begun
+        is_old = handover.found(after) == {"old.txt": b"old"} and not handover.jobs(after)
+        assert is_old or not states & {State.NEW, State.CUR, State.LATER}, "it appears only when it has committed"
+        committed.add(not is_old)
+        everything_came_once(after, handover)
+    assert committed == {False, True}
+
+
+@pytest.mark.parametrize("kind", ["its key", "outputs", "all, and its result"])
+def test_a_run_that_the_power_ends_on_btrfs_hands_all_over_once_or_is_run_again(
+    ground: str, out: str, kind: str
+) -> None:
+    """Its log brings a claim back that it had once seen; another worker's commit has synced cur/ meanwhile."""
+    fresh(out)
+    world = PoweredWorld(ground, out, disk=CommittingFs)
+    handover = handovers(out)[kind]
+    claim = handover.bring(world)
+    world.since = world.steps
+    world.root.fs.sync_dir(world.at("cur"))
+    handover.act(world.engine, claim)
+    committed = set()
+    for moment, after in world.cuts(STALE):
         states = parent_states(after)
         assert states or moment.begun
         is_old = handover.found(after) == {"old.txt": b"old"} and not handover.jobs(after)
@@ -253,7 +285,7 @@ def test_a_job_that_is_handing_over_is_not_pruned_before_its_time(world: World, 
 def test_a_damaged_manifest_is_told_and_left(world: World, out: str) -> None:
     """What a run handed over cannot be known any more: nothing of it is guessed, and nothing thrown away."""
     world, handover, claim = begun(world, out, "a child")
-    assert cut_off(world, 13, partial(handover.act, claim=claim))
+    assert cut_off(world, 6, partial(handover.act, claim=claim))
     assert parent_states(world) == {State.DONE}
     path = manifest.path(world.root, manifest.text_of(claim.name))
     with open(path, "r+b") as file:
@@ -311,3 +343,54 @@ def test_threads_that_reject_at_the_same_time_share_one_file(world: World, out: 
     assert found is not None
     assert [item.to for item in found.items] == [f"default/rejected/{claim.id}-1.jsonl"]
     staged.discard()
+
+
+@pytest.mark.parametrize("damage", ["no first line", "no job", "no queue", "nothing in it"])
+@pytest.mark.parametrize("lives", [False, True], ids=["its worker is dead", "its worker lives"])
+def test_a_run_that_has_committed_and_whose_manifest_names_no_job_keeps_all_and_is_told(
+    world: World, damage: str, *, lives: bool
+) -> None:
+    """A disk that lost bytes: what was to come is kept for a person, who can still read the rest."""
+    empty(world.path)
+    job_id = committed_run(world)
+    path = damaged(world, damage, job_id)
+    items = world.dot("commit")
+    for _ in range(2):
+        (told,) = recovery.sweep(world.root, [Q], {SLOT} if lives else set())
+        assert "what a run has handed over is not all in its place" in str(told)
+        assert (
+            "defualt" in str(told)
+            if damage == "no queue"
+            else "the manifest is damaged" in str(told) and path in str(told)
+        )
+    assert world.dot("commit") == items
+    assert world.jobs() == {job_id: State.DONE}
+
+
+def damaged(world: World, how: str, job_id: str) -> str:
+    """Damage the only manifest; returns its path."""
+    (path,) = (world.root.dot("commit", name) for name in world.dot("commit") if name.endswith("+0"))
+    with open(path, "rb") as file:
+        first, *lines = file.read().splitlines(keepends=True)
+    with open(path, "wb") as file:
+        match how:
+            case "no first line":
+                file.writelines([b"\0" * len(first), *lines])
+            case "no job":
+                file.writelines([first.replace(job_id.encode(), b"?" * 26), *lines])
+            case "no queue":
+                file.writelines([first.replace(b'"default"', b'"defualt"'), *lines])
+    return path
+
+
+@pytest.mark.parametrize("text", [b"", b'{"type":"ru'])
+def test_a_run_that_has_not_committed_may_have_half_a_manifest(world: World, text: bytes) -> None:
+    """Its worker is writing it."""
+    empty(world.path)
+    job_id = sealed(world)
+    with open(damaged(world, "half", job_id), "wb") as file:
+        file.write(text)
+    assert list(recovery.sweep(world.root, [Q], {SLOT})) == []
+    assert len(world.sweep()) == 1
+    assert world.dot("commit") == []
+    assert world.jobs() == {job_id: State.NEW}

@@ -27,9 +27,15 @@ UNKEPT = {GONE}
 LASTING = [errno.ENOSPC, errno.EMFILE]
 """What is tried from the n-th operation on: all that changes something fails, or all that opens something."""
 
+EVERYWHERE = {(errno.EIO, False), (errno.ENOSPC, True)}
+"""What is tried on every interpreter."""
+
 every_way = pytest.mark.parametrize(
     ("code", "for_good"),
-    [*((code, False) for code in FAILS), *((code, True) for code in LASTING)],
+    [
+        pytest.param(*way, marks=[pytest.mark.exhaustive] * (way not in EVERYWHERE))
+        for way in [*((code, False) for code in FAILS), *((code, True) for code in LASTING)]
+    ],
     ids=lambda value: errno.errorcode[value] if value > 1 else "for good" if value else "once",
 )
 

@@ -11,7 +11,7 @@ import pytest
 
 from workqueue import Producer
 from workqueue.engine.root import init
-from workqueue.errors import RootError, UnknownQueue
+from workqueue.errors import RootError, StoreError, UnknownQueue
 from workqueue.testing import drain
 
 if TYPE_CHECKING:
@@ -90,6 +90,14 @@ def test_a_member_is_told_why_a_key_is_refused(shared: str) -> None:
     assert said.startswith(RootError.__name__)
     assert "owner" in said
     assert os.listdir(f"{shared}/default/tmp") == []
+
+
+def test_a_member_is_told_in_one_line_that_results_are_the_owners(shared: str) -> None:
+    init(shared, group=GROUP)
+    ref = Producer(shared).submit(1, keep="1h")
+    assert drain(shared, lambda job: job.payload)["done"] == 1
+    said = as_member(ref.result)
+    assert said.startswith(f"{StoreError.__name__}: cannot read the result of job {ref.id}: Permission denied:")
 
 
 def test_in_a_submit_only_root_members_submit_but_cannot_look(shared: str) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from engine.children import Child, children
+from engine.conftest import make_ground
 from engine.disks import Crash, CrashingFs, RecordingFs
 from engine.test_killed_for_real import KilledFs, last_words
 from engine.worlds import QUICK, World
@@ -34,6 +35,12 @@ INITS: dict[str, dict[str, Any]] = {
 OPERATIONS = {"plain": 312, "for a group": 325}
 """As in operations.py: look at every new one before a number is changed. 256 of them make the shards of keys/."""
 OPERATIONS_OF_A_QUEUE = 18
+
+
+@pytest.fixture(scope="module")
+def soil(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """With every shard."""
+    return make_ground(tmp_path_factory)
 
 
 def story(act: Callable[[Fs], object]) -> list[str]:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from workqueue.engine.protocol import Claim, Located, Recovered
     from workqueue.errors import StoreError
 
+pytestmark = pytest.mark.exhaustive
+
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_of_submits_of_a_key_one_creates_the_job_and_all_get_it(world: World, count: int) -> None:

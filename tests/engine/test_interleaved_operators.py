@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from workqueue.engine.directory import DirectoryEngine
     from workqueue.engine.protocol import Located, Recovered
 
+pytestmark = pytest.mark.exhaustive
 KEPT = 60.0
 
 

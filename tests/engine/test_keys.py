@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from engine.children import Child, children, rest_for_ever
+from engine.conftest import make_ground
 from engine.disks import CountingFs, Crash, CrashingFs, RecordingFs
 from engine.worlds import Q, World, new_job
 from support.disks import UnsyncedFs
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 
     from workqueue.engine.directory import DirectoryEngine
     from workqueue.engine.protocol import Placed
+
+
+@pytest.fixture(scope="module")
+def soil(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """With every shard."""
+    return make_ground(tmp_path_factory)
 
 
 def put(world: World, key: str = "k", engine: DirectoryEngine | None = None, **fields: Any) -> Placed:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from workqueue.store.fs import Fs
 
+pytestmark = pytest.mark.exhaustive
 DURABLE = [kind for kind in SUBMITS if "volatile" not in kind and kind not in DONE_BY_HAND]
 VOLATILE = [kind for kind in SUBMITS if "volatile" in kind]
 

@@ -7,21 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.befores import running, saved, the_claim
-from engine.conftest import empty
 from engine.powered import MODELS, PoweredWorld
 from engine.test_checkpoints import cursor, save
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from support.cuts import Model
-
-
-@pytest.fixture(autouse=True)
-def emptied(ground: str) -> Iterator[None]:
-    """What the last cut left is no other test's."""
-    yield
-    empty(ground)
 
 
 @MODELS

@@ -11,6 +11,9 @@ from engine.powered import LIVING, NAMES, ORDERS, PoweredWorld, key_must_hold
 from engine.scenarios import SCENARIOS
 from support.cuts import SPLIT
 from workqueue.engine import housekeeping
+from workqueue.jobs.states import State
+
+pytestmark = pytest.mark.exhaustive
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -35,6 +38,21 @@ def test_a_job_that_a_cut_leaves_under_two_names_is_run_once_and_keeps_one(groun
         assert ran.get(job_id, b"acknowledged") == b"acknowledged"
         assert len(after.states(job_id)) <= 1
         after.clean()
+
+
+def test_a_job_put_off_while_its_first_directory_is_not_synced_is_run_once(ground: str) -> None:
+    """Somebody's delayed job has later/ synced: it has the job's new name, and new/ the one from before its claim."""
+    world = PoweredWorld(ground)
+    job_id = world.put(b"acknowledged")
+    world.since = world.steps
+    world.engine.defer(world.take(), 0)
+    world.put(b"another", due=world.clock.now_ms())
+    doubled = 0
+    for _, after in world.cuts(SPLIT):
+        doubled += after.states(job_id) == [State.NEW, State.LATER]
+        assert after.drain()[job_id] == b"acknowledged"
+        after.clean()
+    assert doubled
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

@@ -396,3 +396,4 @@ def test_a_run_that_somebody_else_settled_is_nobodys_to_settle_again(world: Worl
     assert recovery.recover(world.root, claim, "x") is None
     assert recovery.release(world.root, claim) is None
     assert recovery.end_run(world.root, claim, "timeout", "x") is None
+    assert world.dot("cancel") == ([job_id] if is_marked else []), "the order is for whoever has the job"

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from engine.disks import InterruptedFs
+from support.disks import UnsyncedFs
 from support.faults import FaultyFs, paths_below
 from support.races import outcomes
 from workqueue.engine.root import PARTS, Root, checked_queue, init, make_queue, read_format
@@ -158,6 +160,23 @@ class TestAtOnce:
         assert len(os.listdir(ids)) == 10
         assert {name.partition("-")[2] for name in os.listdir(ids)} == {read_format(place)}
         assert sorted(os.listdir(f"{place}/.fsq")) == sorted([*PARTS, "format"])
+
+    def test_of_two_inits_the_first_that_ends_names_the_root(self, tmp_path: Path) -> None:
+        """The one comes in, and is done, before each of the other's last operations, which publish the format."""
+        story = InterruptedFs(0, bool)
+        story.armed = True
+        init(str(tmp_path / "story"), slots=1, fs=story)
+        for n in range(story.count - 8, story.count + 1):
+            place = str(tmp_path / f"q{n}")
+            named: list[str] = []
+            fs = InterruptedFs(n, functools.partial(self.init_and_name, place, named))
+            fs.armed = True
+            init(place, slots=1, fs=fs)
+            assert named == [read_format(place)]
+
+    def init_and_name(self, place: str, named: list[str]) -> None:
+        init(place, slots=1, fs=UnsyncedFs())
+        named.append(read_format(place))
 
     def test_ten_processes_make_one_queue(self, root: str) -> None:
         assert outcomes(*[functools.partial(make_queue, root, "load", FS)] * 10) == ["ok"] * 10

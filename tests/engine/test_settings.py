@@ -38,6 +38,7 @@ def test_the_defaults(tmp_path: Path) -> None:
         max_payload=64 << 20,
         tmp_age=129600,
         journal=2592000,
+        keep_batches=604800,
         reject_limit=None,
     )
 
@@ -53,6 +54,7 @@ VALUES = {
     "max_payload": ("1K", 1024),
     "tmp_age": ("1h", 3600.0),
     "journal": ("7d", 604800.0),
+    "keep_batches": ("30d", 2592000.0),
     "reject_limit": ("1%", RejectLimit(1, is_share=True)),
 }
 

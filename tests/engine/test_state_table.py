@@ -27,6 +27,7 @@ from workqueue.jobs.states import State
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.exhaustive
 ROWS, TWINS = state_page.rows(), state_page.twins()
 BESIDE = ("key", "jobs/errors", "cancel", "stage/payload", "commit/items")
 """One of each kind of things that can lie beside a job's file."""

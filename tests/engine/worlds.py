@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Q = "default"
 SLOT = 3
 QUICK = UnsyncedFs()
+SOME = 16
+"""As many names as a worker is dealt at a time."""
 YEAR = 365 * 86400.0
 
 
@@ -120,7 +122,7 @@ class World:
         dealer = Dealer(self.root, [Q])
         done: dict[str, bytes] = {}
         dealer.refresh(now=True)
-        while (dealt := dealer.deal(1)) is not None:
+        while (dealt := dealer.deal(SOME)) is not None:
             _, hints = dealt
             for hint in hints:
                 taken = self.engine.take(Q, hint, SLOT)

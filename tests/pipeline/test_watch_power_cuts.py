@@ -22,6 +22,7 @@ from workqueue.store.database import Database
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.exhaustive
 WAYS: dict[str, dict[str, Any]] = {
     "moved": {},
     "archived": {"archive": True},

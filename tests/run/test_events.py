@@ -79,7 +79,7 @@ def test_a_line_for_people_is_one_line_of_text() -> None:
     line = LogLine(terminal=False).format(record("trouble", {"text": "two\nlines \x1b[31m, \udcff and ü"}))
     assert line[8:] == " warning: two\\nlines \\x1b[31m, \\udcff and ü"
     line = LogLine(terminal=True).format(record("paused", {}, logging.INFO))
-    assert line.startswith("\r\x1b[K")
+    assert line.startswith("\r\x1b[J")
     assert line.endswith(" paused; SIGCONT goes on")
     assert LogLine(terminal=False).format(record(None, {})).endswith("warning: just words")
 

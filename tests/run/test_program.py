@@ -197,7 +197,7 @@ def claimed(producer: Producer) -> Job:
 def test_an_interruption_at_any_step_leaves_no_program(producer: Producer) -> None:
     """Also in the middle of its start: else what was cancelled or timed out would go on, unseen, beside the next run."""
     job = claimed(producer)
-    program = Program("sleep 600", producer.root)
+    program = Program("sleep 600")
     former = signal.getsignal(signal.SIGTERM)
     steps, line = 0, ""
     try:
@@ -228,7 +228,7 @@ def test_a_signal_that_comes_just_before_the_wait_is_not_lost(producer: Producer
     killer.start()
     try:
         with pytest.raises(Interrupted):
-            Program("sleep 600", producer.root)(job)
+            Program("sleep 600")(job)
     finally:
         signal.signal(signal.SIGTERM, former)
         killer.join()
@@ -286,4 +286,4 @@ def test_a_program_that_is_stopped_may_tell_of_it(fsq: Fsq) -> None:
 def test_a_command_that_cannot_be_run_is_refused_at_once(command: str, message: str) -> None:
     """Before any job pays for it."""
     with pytest.raises(HandlerNotFound, match=message):
-        Program(command, "/root")
+        Program(command)

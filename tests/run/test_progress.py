@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def lines(stream: io.StringIO) -> list[str]:
     """What was drawn, one after the other, without the bar."""
-    return [line.lstrip("█░ ") for line in stream.getvalue().split("\r\x1b[K")[1:]]
+    return [line.lstrip("█░ ") for line in stream.getvalue().split("\r\x1b[J")[1:]]
 
 
 def test_it_counts_down(root: str) -> None:
@@ -81,7 +81,7 @@ def test_a_long_job_that_fails_takes_its_part_back(root: str) -> None:
 def test_an_empty_drain_is_complete(root: str) -> None:
     stream = io.StringIO()
     Progress(DirectoryEngine(Root(root)), ("default",), stream).show({}, Summary(), [])
-    assert stream.getvalue() == "\r\x1b[K████████████████████████ 0 done, 0 failed, 0 left"
+    assert stream.getvalue() == "\r\x1b[J████████████████████████ 0 done, 0 failed, 0 left"
 
 
 def test_it_fits_a_narrow_terminal(root: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +89,7 @@ def test_it_fits_a_narrow_terminal(root: str, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("COLUMNS", "20")
     stream = io.StringIO()
     Progress(DirectoryEngine(Root(root)), ("default",), stream).show({}, Summary(), [])
-    assert len(stream.getvalue()) == len("\r\x1b[K") + 19
+    assert len(stream.getvalue()) == len("\r\x1b[J") + 19
 
 
 def test_on_a_terminal_it_is_drawn_and_wiped(fsq: Fsq) -> None:
@@ -101,7 +101,7 @@ def test_on_a_terminal_it_is_drawn_and_wiped(fsq: Fsq) -> None:
     assert result.status == 0
     assert "3 left" in result.out
     assert re.search(r"[12] done, 0 failed, [12] left", result.out)
-    assert re.search(r"\r\x1b\[K\d\d:\d\d:\d\d drained: 3 done, 0 failed in \d\.\d s\r\n$", result.out)
+    assert re.search(r"\r\x1b\[J\d\d:\d\d:\d\d drained: 3 done, 0 failed in \d\.\d s\r\n$", result.out)
     Producer(fsq.root).submit(0)
     assert " left" not in fsq.on_terminal(*words, "--no-progress").out
     Producer(fsq.root).submit(0)

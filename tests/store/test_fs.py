@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from support.faults import COUNTED, MADE_OF_THEM, FaultyFs, paths_below
+from support.faults import COUNTED, MADE_OF_THEM, OF_BTRFS, FaultyFs, paths_below
 from support.kernels import RENAMEAT2, break_fsync, forget_renameat2
 from support.races import in_child, outcomes, race
-from workqueue.store.fs import FS, Fs, rename_noreplace
+from workqueue.store.fs import FS, Fs
+from workqueue.store.kernel import rename_noreplace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +56,7 @@ def content(path: str) -> bytes:
 
 def test_the_faulty_disk_of_the_tests_knows_every_method_of_the_disk() -> None:
     public = {name for name, _ in inspect.getmembers(Fs, inspect.isfunction) if not name.startswith("_")}
-    assert public == {*COUNTED, *MADE_OF_THEM}
+    assert public == {*COUNTED, *MADE_OF_THEM, *OF_BTRFS}
 
 
 class TestWrite:
@@ -472,6 +473,17 @@ class TestDirectories:
         fs.fail_at(1, errno.EIO, verb="sync_dir")
         with pytest.raises(OSError, match="Input/output"):
             fs.ensure_dir(f"{here}/a")
+
+    def test_what_was_moved_is_committed_or_synced_where_nothing_can_be_committed(
+        self, here: str, fs: FaultyFs
+    ) -> None:
+        """What comes of it where btrfs can is seen by tests/test_real_power_cuts.py."""
+        os.makedirs(f"{here}/a")
+        os.makedirs(f"{here}/b")
+        fs.sync_moves(f"{here}/a", f"{here}/b")
+        assert fs.brief == ([] if FS.commit(here) else ["sync_dir a", "sync_dir b"])
+        with pytest.raises(FileNotFoundError):
+            FS.commit(f"{here}/c")
 
     def test_sync_dir_leaves_no_descriptor_when_it_fails(self, here: str) -> None:
         with pytest.raises(FileNotFoundError):

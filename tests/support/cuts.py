@@ -9,7 +9,7 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from support.power import EMPTY, Content, Log, Node, Renamed, Synced, Written
+from support.power import EMPTY, Committed, Content, Log, Node, Renamed, Synced, Written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FEW = 24
 """So many states of one cut are all tried; of more, so many are drawn."""
 Entries = dict[Node, dict[str, Node]]
-"""What is in each directory."""
+"""What is in each directory in which anything has changed."""
 Names = frozenset[int]
 """Changes of names, by their index in the log."""
 
@@ -146,8 +146,8 @@ class Model:
 
 
 def entries_of(log: Log, kept: Iterable[int]) -> Entries:
-    """The directories, if just these changes were kept."""
-    entries = {node: dict(names) for node, names in log.entries.items()}
+    """The directories in which anything has changed, if just these changes were kept."""
+    entries = {node: dict(log.entries[node]) for node in log.touched}
     for i in sorted(kept):
         step = log.steps[i]
         assert isinstance(step, Renamed)
@@ -276,4 +276,68 @@ class Split(Model):
         return entries
 
 
-POSIX, ORDERED, SPLIT = Posix(), Ordered(), Split()
+class Stale(Split):
+    """btrfs, as it was seen: a directory that was synced since the commit is logged again, with new names of what left it.
+
+    And one name that such a sync had logged, and that was moved away or removed afterwards, may be back.
+    """
+
+    def names(self, log: Log, n: int, draw: random.Random) -> list[Entries]:
+        found = []
+        for commit in range(n + 1):
+            if self._may_be_last(log, n, commit):
+                found.append(self._logged(log, n, commit))
+                for directory, name, node in self._logged_before(log, n, commit):
+                    found.append(self._logged(log, n, commit))
+                    put(found[-1], directory, name, node)
+        return found
+
+    @staticmethod
+    def _may_be_last(log: Log, n: int, commit: int) -> bool:
+        left: set[Node] = set()
+        logged: set[Node] = set()
+        for step in log.steps[commit:n]:
+            match step:
+                case Committed():
+                    return False
+                case Renamed((((old, _), None), ((new, _), _))) if old is not new and old not in logged:
+                    left.add(old)
+                case Synced(node) if node in left:
+                    return False
+                case Synced(node):
+                    logged.add(node)
+        return True
+
+    @staticmethod
+    def _logged(log: Log, n: int, commit: int) -> Entries:
+        entries = entries_of(log, changes(log, commit))
+        since: dict[Node, list[Renamed]] = {}
+        for step in log.steps[commit:n]:
+            match step:
+                case Renamed():
+                    for slot in step.slots:
+                        since.setdefault(slot.directory, []).append(step)
+                case Synced(node):
+                    for (directory, name), what in (change for one in since.pop(node, ()) for change in one.changes):
+                        if directory is node or what is not None:
+                            put(entries, directory, name, what)
+        return entries
+
+    @staticmethod
+    def _logged_before(log: Log, n: int, commit: int) -> Iterator[tuple[Node, str, Node]]:
+        """Names that a sync since the commit has logged, and that are gone."""
+        here = entries_of(log, changes(log, commit))
+        logged: dict[tuple[Node, str], Node] = {}
+        for step in log.steps[commit:n]:
+            match step:
+                case Renamed(made):
+                    for (directory, name), node in made:
+                        put(here, directory, name, node)
+                case Synced(node) if node.is_dir:
+                    logged.update({(node, name): what for name, what in here[node].items()})
+        for (directory, name), node in logged.items():
+            if not node.is_dir and here[directory].get(name) is not node:
+                yield directory, name, node
+
+
+POSIX, ORDERED, SPLIT, STALE = Posix(), Ordered(), Split(), Stale()

@@ -58,10 +58,13 @@ MADE_OF_THEM = (
     "ensure_dir",
     "ensure_dirs",
     "publish",
+    "sync_moves",
     "copy",
     "discard",
     "remove_tree",
 )
+OF_BTRFS = ("commit",)
+"""No more than a question where the tests lie: the syncs that follow it there are counted."""
 OPENERS = {"create", "open", "open_append", "open_dir", "open_slot"}
 """Methods whose result is a descriptor."""
 

@@ -17,7 +17,7 @@ import pytest
 from support.diary import Diary
 from support.processes import Running, is_alive, python, until
 from workqueue import cli
-from workqueue.cli.app import command
+from workqueue.cli.app import HOT, command
 from workqueue.run.events import log_to_stderr
 from workqueue.run.worker import Worker
 
@@ -170,12 +170,22 @@ def fsq(root: str, tmp_path: Path) -> Fsq:
     return Fsq(root, tmp_path)
 
 
+IMPORTED_LATE = (
+    "rich.console", "rich.table", "typer.rich_utils", "watchdog.observers.inotify_c", "workqueue.cli.each",
+    "workqueue.doctor.examination", "workqueue.pipeline.report", "workqueue.pipeline.watch.watcher",
+)  # fmt: skip
+
+
 def warm_up() -> None:
-    """Import what the command imports when it needs it: here once, and not in every fork."""
-    for name in ("rich.console", "rich.table", "typer.rich_utils", "workqueue.cli.each"):
+    """Import what the command imports when it needs it, and put it together: here once, and not in every fork."""
+    for name in IMPORTED_LATE:
         importlib.import_module(name)
-    with contextlib.suppress(SystemExit), contextlib.redirect_stderr(io.StringIO()):
-        command()(["init", "--slots", "none"])
+    for verb in (None, *HOT):
+        command(verb)  # asked for as `cli.run` asks for it, else it is put together once more
+    shown = io.StringIO()
+    for words in (["init", "--slots", "none"], ["watch", "--help"]):
+        with contextlib.suppress(SystemExit), contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown):
+            command(None)(words)
 
 
 warm_up()

@@ -14,6 +14,8 @@ What counts is what was synced. Models of what becomes of the rest:
           and any sync keeps all that were made before it. Content that was not synced is there, or not, or in part.
 `SPLIT`   What btrfs does: a sync of a directory may keep the new name of what was moved into it, and the old name in
           its own directory, too.
+`STALE`   What btrfs does besides, as scripts/power-cuts has shown: a name that was synced, then moved or removed, may be
+          back, although its directory was synced again. Only a commit is certain (CommittingFs).
 
 **Not in the models**: a rename of which no name is left (POSIX alone would allow it), and disks that lie about syncs.
 """
@@ -77,7 +79,11 @@ class Synced(NamedTuple):
     node: Node
 
 
-Step = Renamed | Written | Synced
+class Committed(NamedTuple):
+    """All changes of names before it are on the disk for good."""
+
+
+Step = Renamed | Written | Synced | Committed
 
 
 @dataclass
@@ -256,6 +262,15 @@ class PoweredFs(UnsyncedFs):
             fd = super().open_slot(path)
             self._open[fd] = self._node(path)
             return fd
+
+
+class CommittingFs(PoweredFs):
+    """One whose file system can commit all changes of names, as btrfs can."""
+
+    def commit(self, path: str) -> bool:
+        with self._guard:
+            self.log.steps.append(Committed())
+            return True
 
 
 def read(path: str) -> Content:

@@ -20,11 +20,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from support import images
+from support.power_judge import children, judge, judge_children, read, tell
 from support.processes import Running, descendants, state_of, until
 from workqueue import Job, Producer, Reject, Retry, Worker
 from workqueue.engine import operate
 from workqueue.engine.directory import DirectoryEngine
 from workqueue.engine.root import Root, init
+from workqueue.engine.sessions import boot_id
 from workqueue.jobs.states import State
 
 if TYPE_CHECKING:
@@ -34,8 +36,8 @@ QUEUES = ("default", "other")
 PRODUCERS = 3
 ENOUGH = 200
 """Jobs that wait, at which a producer pauses: the small file system must not fill up."""
-Told = dict[str, set[str]]
-"""What the log says: a word (acknowledged, ended, cancelling, cancelled, held, torn) → ids."""
+DRAINED = 100.0
+"""Seconds in which a copy must be drained, also where the machine has other things to do."""
 
 
 @dataclass
@@ -51,6 +53,8 @@ class Found:
     """Ended, and run again: their end was not on the disk yet. Allowed, and counted."""
     twins: int = 0
     """Jobs under two names of one file, which the worker that drains must make one: see workqueue/engine/twins.py."""
+    handed_over: int = 0
+    """Jobs that had handed a child over when the copy was drained."""
     problems: list[str] = field(default_factory=list)
 
     def __add__(self, other: Found) -> Found:
@@ -61,6 +65,7 @@ class Found:
             self.unended + other.unended,
             self.rerun + other.rerun,
             self.twins + other.twins,
+            self.handed_over + other.handed_over,
             self.problems + other.problems,
         )
 
@@ -68,7 +73,8 @@ class Found:
         """For people."""
         return (
             f"{self.kind}: {self.cuts} cuts; {self.acknowledged} jobs acknowledged before one, {self.unended} of them not"
-            f" ended; ended and run again {self.rerun}; under two names {self.twins}; problems {len(self.problems)}"
+            f" ended; ended and run again {self.rerun}; under two names {self.twins}; children handed over"
+            f" {self.handed_over}; problems {len(self.problems)}"
         )
 
 
@@ -136,7 +142,7 @@ class Cutter:
     def submit(self, producer: Producer, draw: random.Random) -> list[str]:
         numbers = [draw.randrange(10_000) for _ in range(20)]
         payloads = [{"n": number, "pad": "x" * number} for number in numbers]
-        match draw.randrange(4):
+        match draw.randrange(5):
             case 0:
                 return list(producer.submit_many(payloads, queue="other"))
             case 1:
@@ -145,6 +151,10 @@ class Cutter:
                 path = f"{self.place}/inbox/{os.getpid()}"
                 Path(path).write_text(f'{{"n": {numbers[0]}, "pad": "{"x" * numbers[0]}"}}')
                 return [producer.submit(file=path, mode="move").id]
+            case 3:
+                refs = [producer.submit({**payload, "hands over": True}) for payload in payloads[:3]]
+                tell(self.log, "parent", *(ref.id for ref in refs))
+                return [ref.id for ref in refs]
             case _:
                 return [producer.submit(payloads[0], priority=draw.randrange(10)).id]
 
@@ -156,39 +166,28 @@ class Cutter:
         open(log, "x").close()
         with images.mounted(f"{self.directory}/copy-{n}", f"{self.directory}/copied"):
             root = f"{self.directory}/copied/root"
+            restart(root)
             before = where(root)
             with Running(partial(drain, root, log), Path(self.directory, "out")) as draining:
-                assert draining.wait() == 0, draining.err
+                assert draining.wait(DRAINED) == 0, draining.err
             after = where(root)
-        found.problems += [f"cut {n}: {problem}" for problem in judge(told, before, read(log), after)]
+            left = os.listdir(f"{root}/.fsq/commit")
+        then = read(log)
+        problems = judge(told, before, then, after) + judge_children(told, then, after)
+        problems += [f"{name} is left under commit/" for name in left]
+        found.problems += [f"cut {n}: {problem}" for problem in problems]
         found.cuts += 1
         found.acknowledged += len(told["acknowledged"])
         found.unended += len(told["acknowledged"] - told["ended"])
-        found.rerun += len(told["ended"] & read(log)["ended"])
+        found.rerun += len(told["ended"] & then["ended"])
+        found.handed_over += len(children(told, then))
         found.twins += sum(len(states) > 1 for states in before.values())
 
 
-def judge(told: Told, before: dict[str, list[State]], then: Told, after: dict[str, list[State]]) -> list[str]:
-    """What should not be: `told` by the log at the cut, `before` the drain, `then` told by it, `after` it."""
-    must = told["acknowledged"] - told["ended"] - told["cancelling"]
-    ran = then["ended"]
-    still = {job_id for job_id, states in after.items() if set(states) & {State.NEW, State.CUR, State.CORRUPT}}
-    waiting = {job_id for job_id, states in after.items() if states}
-    return [
-        *(f"job {job_id} is lost" for job_id in sorted(must - before.keys())),
-        *(
-            f"job {job_id} is in {' and '.join(states)}"
-            for job_id, states in after.items()
-            # A hold that the cut interrupted is settled when the job is due, which is after this drain.
-            if len(states) > 1 and set(states) != {State.LATER, State.HELD}
-        ),
-        *(f"job {job_id} was run twice" for job_id in then["ended twice"]),
-        *(f"job {job_id} was cancelled and is back" for job_id in sorted(told["cancelled"] & before.keys())),
-        *(f"job {job_id} was held and is not" for job_id in told["held"] if before.get(job_id) != [State.HELD]),
-        *(f"job {job_id} was run torn" for job_id in then["torn"]),
-        *(f"job {job_id} is left in {after[job_id]}" for job_id in still),
-        *(f"job {job_id} was not run" for job_id in must - ran - waiting),
-    ]
+def restart(root: str) -> None:
+    """Make the slots tell of another start of the machine, as they do after a power cut."""
+    for slot in Path(root, ".fsq/workers").iterdir():
+        slot.write_bytes(slot.read_bytes().replace(boot_id().encode(), b"-" * len(boot_id())))
 
 
 def where(root: str) -> dict[str, list[State]]:
@@ -206,6 +205,12 @@ def handle(log: str, job: Job) -> None:
     payload = job.payload
     if payload == 0:
         return
+    if "parent" in payload:
+        tell(log, "child", f"{payload['parent']}:{job.id}")
+        tell(log, "ended", job.id)
+        return
+    if "hands over" in payload:
+        job.submit({"parent": job.id}, queue="other")
     if payload["pad"] != "x" * payload["n"]:
         tell(log, "torn", job.id)
     if payload["n"] % 10 == 0 and job.attempt == 1:
@@ -218,26 +223,6 @@ def handle(log: str, job: Job) -> None:
 def drain(root: str, log: str) -> None:
     """Run all that is there."""
     Worker(root, handler=partial(handle, log), queues=QUEUES, max_attempts=3).run(drain=True)
-
-
-def tell(path: str, word: str, *ids: str) -> None:
-    """Append a line, in one write."""
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND)
-    try:
-        os.write(fd, f"{word} {' '.join(ids)}\n".encode())
-    finally:
-        os.close(fd)
-
-
-def read(path: str) -> Told:
-    """What a log says."""
-    told = defaultdict[str, set[str]](set)
-    for line in Path(path).read_text(encoding="ascii").splitlines():
-        word, *ids = line.split()
-        if word == "ended":
-            told["ended twice"].update(told["ended"].intersection(ids))
-        told[word].update(ids)
-    return told
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ def main() -> NoReturn:
     status: int | str | None = 0
     open_standard_streams()
     try:
-        status = run()
+        status = run_verb()
     except KeyboardInterrupt:
         status = INTERRUPTED
     except OSError as error:
@@ -48,7 +48,7 @@ def open_standard_streams() -> None:
             setattr(sys, name, stream)
 
 
-def run() -> int | str | None:
+def run_verb() -> int | str | None:
     """Run one verb; returns the exit status. The imports stand here, so that a Ctrl-C during them is quiet, too."""
     from workqueue.cli.app import command, hot_verb
     from workqueue.errors import FsqError

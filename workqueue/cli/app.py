@@ -56,7 +56,7 @@ IdArgument = Annotated[
 SHORTEST_END = 4
 
 
-VERBS = ("make", "submit", "inputs", "watch", "worker", "look", "change", "rejects", "log", "report", "doctor")
+VERBS = ("make", "submit", "inputs", "watch", "worker", "run", "look", "change", "rejects", "log", "report", "doctor")
 """The modules with the verbs, in the order of the help."""
 HOT: dict[str, tuple[str, ...]] = {"submit": ("submit",), "--version": ()}
 """What is called in loops, and the modules that it needs: it does not pay for the options of all other verbs."""

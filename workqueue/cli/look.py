@@ -10,7 +10,7 @@ import typer
 
 from workqueue.cli.app import JsonOption, QueuesOption, RootOption, app, chosen_queues, find_job, open_engine, say
 from workqueue.cli.output import print_json, print_rows, shown
-from workqueue.errors import BadSetting
+from workqueue.errors import BadSetting, StoreError
 from workqueue.jobs.content import Damaged, decode_payload
 from workqueue.jobs.durations import shown_size, spoken
 from workqueue.jobs.ids import milliseconds, moment
@@ -28,12 +28,30 @@ PREVIEW = 2000
 """Characters of a payload that show prints."""
 
 
+BatchOption = Annotated[
+    str | None,
+    typer.Option("--batch", metavar="ID", help="Of this batch; its id, or the unique end of it.", show_default=False),
+]
+
+
 @app.command()
 def stats(
-    context: typer.Context, queues: QueuesOption = None, as_json: JsonOption = False, root: RootOption = None
+    context: typer.Context,
+    queues: QueuesOption = None,
+    batch: BatchOption = None,
+    as_json: JsonOption = False,
+    root: RootOption = None,
 ) -> None:
-    """Count the jobs of each queue, by state."""
+    """Count the jobs of each queue, by state; or those of a batch, by how they ended. Exit 4: no such batch."""
     engine = open_engine(context, root)
+    if batch is not None:
+        if queues:
+            raise BadSetting("--batch counts the jobs of a batch, whatever their queues: leave -q out")
+        from workqueue.cli.batches import find_batch, print_batch
+
+        ref = find_batch(engine, batch)
+        print_batch(ref, ref.counts(), as_json=as_json)
+        return
     rows: list[list[object]] = []
     for queue in chosen_queues(engine, queues):
         counts = engine.counts(queue)
@@ -141,9 +159,13 @@ def show(
     found = find_job(engine, job_id)
     facts = described(engine, found) | content(engine, found) | told(engine, found, as_json=as_json)
     facts["errors"] = engine.errors(found.name.id)
-    result = engine.result(found.name.id)
-    if result is not None:
-        facts["result"] = msgspec.json.decode(result)
+    try:
+        result = engine.result(found.name.id)
+    except StoreError as error:
+        facts["result_damage"] = str(error)
+    else:
+        if result is not None:
+            facts["result"] = msgspec.json.decode(result)
     if as_json:
         print_json(facts)
     else:
@@ -210,13 +232,26 @@ def print_facts(facts: dict[str, Any]) -> None:
 @app.command()
 def wait(
     context: typer.Context,
-    job_id: Annotated[str, typer.Argument(metavar="ID", help="A job id, or the unique end of one.")],
+    job_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="A job id, or the unique end of one.", show_default=False)
+    ] = None,
+    batch: BatchOption = None,
     timeout: Annotated[str | None, typer.Option(help="Give up after this long: exit 124.")] = None,
     as_json: JsonOption = False,
     root: RootOption = None,
 ) -> None:
-    """Wait until a job has ended. Exit 0: done; 1: failed or corrupt; 4: nowhere; 124: timed out."""
+    """Wait until a job has ended. Exit 0: done; 1: failed or corrupt; 4: nowhere; 124: timed out.
+
+    Or until all jobs of a batch have, and its callback is submitted. Exit 0: all done; 3: some not.
+    """
     engine = open_engine(context, root)
+    if (job_id is None) == (batch is None):
+        raise BadSetting("give a job's id, or --batch ID")
+    if batch is not None:
+        from workqueue.cli.batches import find_batch, wait_for_batch
+
+        raise typer.Exit(wait_for_batch(find_batch(engine, batch), timeout, as_json=as_json))
+    assert job_id is not None
     found = find_job(engine, job_id)
     state = JobRef(engine, found.name.id, found.queue, created=False).wait(timeout)
     if as_json:

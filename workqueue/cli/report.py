@@ -25,7 +25,7 @@ SPARKS = "▁▂▃▄▅▆▇█"
 
 @app.command(
     epilog="Examples:  fsq report --since yesterday --until today  ·  fsq report -q load --since 1h --json  ·"
-    "  fsq report --since 1d --html report.html"
+    "  fsq report --since 1d --html report.html  ·  fsq report --run last"
 )
 def report(
     context: typer.Context,
@@ -39,11 +39,17 @@ def report(
         str | None,
         typer.Option("--html", metavar="FILE", help="Write a page with charts, complete in one file; - is stdout."),
     ] = None,
+    run: Annotated[
+        str | None,
+        typer.Option("--run", metavar="ID", help="Only this run of a pipeline, from its start to its end; or last."),
+    ] = None,
     root: RootOption = None,
 ) -> None:
     """Report what was done, from the journal: jobs, failures, durations, throughput; and what lies in failed/ now."""
+    from workqueue.cli.submit import refuse_with
     from workqueue.pipeline.page import page_of, write_page
     from workqueue.pipeline.report import Selection, make_report
+    from workqueue.pipeline.runs import find_run
 
     if as_json and html is not None:
         raise BadSetting("--json or --html, not both")
@@ -52,8 +58,12 @@ def report(
     start, end = moment_of(since, "--since", clock), moment_of(until, "--until", clock)
     if start is not None and end is not None and end <= start:
         raise BadSetting(f"--until {until!r} is not after --since {since!r}")
-    chosen = frozenset(chosen_queues(engine, queues)) if queues else None
-    found = make_report(engine, Selection(start, end, chosen)).as_dict()
+    if run is not None:
+        refuse_with("--run is a time and its queues", since=since, until=until, queue=queues)
+        selection = Selection.of(find_run(engine.root, run))
+    else:
+        selection = Selection(start, end, frozenset(chosen_queues(engine, queues)) if queues else None)
+    found = make_report(engine, selection).as_dict()
     if as_json:
         print_json(found)
     elif html == "-":
@@ -70,6 +80,8 @@ def print_report(found: dict[str, Any]) -> None:
     from workqueue.pipeline import page
 
     print(f"{shown(found['root'])}: {page.period(found)}")
+    if found["run"]:
+        print(f"pipeline {found['pipeline']}, run {found['run']}")
     if found["workers_died"]:
         print(f"{page.number(found['workers_died'])} workers died")
     if found["dropped"]:

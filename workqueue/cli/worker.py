@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 import typer
@@ -17,8 +17,11 @@ from workqueue.engine.root import DEFAULT_QUEUE
 from workqueue.errors import BadSetting, told
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from workqueue.run.summary import Summary
 
+T = TypeVar("T")
 SOME_FAILED = 3
 NOT_DRAINED = 75
 """A drain was stopped before its end: whoever waits for it (`fsq worker --drain && next`) must not go on."""
@@ -103,13 +106,19 @@ def load(spec: str) -> Any:
     """The handler, imported once for all workers; or its name, where that would start threads in this process."""
     from workqueue.run.handler import load_handler
 
+    handler = imported(lambda: load_handler(spec))
+    return spec if handler is None else handler.call
+
+
+def imported(find: Callable[[], T]) -> T | None:
+    """What is found by importing a module; None where that must be done by each worker, for it starts threads."""
     if os.environ.get(IMPORT_IN_WORKERS):
-        return spec
-    handler = load_handler(spec)
+        return None
+    found = find()
     if len(os.listdir("/proc/self/task")) > 1:
         os.environ[IMPORT_IN_WORKERS] = "1"
         start_anew()
-    return handler.call
+    return found
 
 
 def start_anew() -> None:

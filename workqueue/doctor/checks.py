@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from workqueue.doctor import layout, modes, records, runs, spaces, surroundings
+from workqueue.doctor import batches, handovers, layout, modes, records, runs, spaces, surroundings
 from workqueue.doctor.findings import problem
 from workqueue.doctor.watch import watch
 from workqueue.errors import FsqError
@@ -45,9 +45,10 @@ CHECKS = (
     Check("failed", spaces.failed, ()),
     Check("size", spaces.size),
     Check("stage", runs.stage, ("workers", "stage"), every_queue=True),
-    Check("commit", runs.commit, ("commit",)),
+    Check("commit", handovers.commit, ("commit",)),
+    Check("batches", batches.batches, ("commit",), every_queue=True),
     Check("watch", watch, ()),
-    Check("records", records.records, ("jobs",), every_queue=True),
+    Check("records", records.records, ("jobs", "commit"), every_queue=True),
     Check("keys", records.dead_keys, ("keys",), every_queue=True),
     Check("cancels", runs.cancels, ("cancel",), every_queue=True),
     Check("unfinished", records.unfinished, ("keys", "jobs")),

@@ -11,8 +11,9 @@ from workqueue.doctor.findings import each, many, note, problem, some
 from workqueue.doctor.patient import MOMENT, SHARDS
 from workqueue.engine import journal, slots
 from workqueue.engine.claims import KINDS
-from workqueue.engine.root import DOT, PAGE, PARTS, SLOTS, WATCH, init, make_queue, make_slot
+from workqueue.engine.root import BATCHES, DOT, PAGE, PARTS, PIPELINES, SLOTS, WATCH, init, make_queue, make_slot
 from workqueue.engine.settings import FILE
+from workqueue.engine.staged import REJECTED
 from workqueue.jobs import names
 from workqueue.jobs.states import SPACES, State
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 NOT_NEEDED = {"journal"}
 """Parts without which jobs are run nevertheless."""
-REJECTED = "rejected"
-"""A directory of a queue that a later version makes."""
 FORMAT = re.compile(r"format(\.[0-9a-f]{16})?")
 MADE = "fsq doctor --fix makes what is missing, as fsq init does"
 
@@ -143,12 +142,13 @@ def strangers(patient: Patient) -> Iterator[Finding]:
     """Nothing lies in the root that is no part of it."""
     known: dict[str, Callable[[str], object]] = {
         patient.path: lambda name: name in {DOT, FILE} or name in patient.queues,
-        patient.dot(): lambda name: name in {*PARTS, WATCH} or FORMAT.fullmatch(name),
+        patient.dot(): lambda name: name in {*PARTS, WATCH, BATCHES, PIPELINES} or FORMAT.fullmatch(name),
         patient.dot("workers"): str.isdigit,
         patient.dot("stage"): _is_claim,
+        patient.dot("commit"): _is_staged,
         patient.dot("keys"): SHARDS.__contains__,
-        patient.dot("jobs"): is_id,
-        patient.dot("cancel"): is_id,
+        patient.dot("jobs"): names.is_id,
+        patient.dot("cancel"): names.is_id,
         patient.dot("journal"): journal.DAY.fullmatch,
         **dict.fromkeys(_days(patient), journal.FILE.fullmatch),
         **{f"{patient.path}/{queue}": (*SPACES, REJECTED).__contains__ for queue in patient.queues},
@@ -173,7 +173,7 @@ def _is_claim(text: str) -> bool:
     return name is not None and name.owner is not None
 
 
-def is_id(text: str) -> bool:
-    """Whether this is the id of a job."""
-    name = names.parse(f"5-{text}-0")
-    return name is not None and name.id == text
+def _is_staged(text: str) -> bool:
+    """Whether this is the manifest, or an item, of a run."""
+    run, _, number = text.rpartition("+")
+    return _is_claim(run) and number.isdigit()

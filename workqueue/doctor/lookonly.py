@@ -19,4 +19,4 @@ class LookOnlyFs(Fs):
         raise of_path(errno.EROFS, str(args[0]))
 
     create = write = chmod = set_owner = start_write_out = sync = rename = rename_new = link = _refuse
-    unlink = mkdir = rmdir = sync_dir = append = open_append = overwrite = set_mtime = _refuse
+    unlink = mkdir = rmdir = sync_dir = commit = append = open_append = overwrite = set_mtime = _refuse

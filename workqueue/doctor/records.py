@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from workqueue.doctor.findings import each, many, note, problem, some
-from workqueue.doctor.layout import is_id
+from workqueue.doctor.handovers import handed_over
 from workqueue.doctor.patient import MOMENT, SHARDS
 from workqueue.doctor.watch import being_taken
 from workqueue.engine import keys, lookup
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 HASH = re.compile(r"[0-9a-f]{64}")
 TRACES = {"errors.jsonl", "result", "checkpoint", "checkpoint-volatile", "progress", "elements"}
 """Records that only a run makes."""
+REJECTS = re.compile(r"rejects-\d+\.jsonl")
+"""So are those that a run rejected which then failed."""
 WRITING = re.compile(r".+\.\d+\.tmp")
 """Where a small file is written before it is renamed to its place."""
 INIT = re.compile(r"format\.[0-9a-f]{16}")
@@ -39,7 +41,7 @@ def records(patient: Patient) -> Iterator[Finding]:
     Options come before their job, and a submit that sleeps between the two must find them when it wakes: nothing can
     tell it from a dead one, so they are left to whoever knows.
     """
-    taken = being_taken(patient)
+    taken = being_taken(patient) | handed_over(patient)
     left = without_job(patient, _old_records(patient)) - taken
     waiting = {job_id for job_id in left if _may_be_submitted(patient, job_id)}
 
@@ -60,12 +62,12 @@ def records(patient: Patient) -> Iterator[Finding]:
 def _may_be_submitted(patient: Patient, job_id: str) -> bool:
     """Whether there are options and no trace of a run."""
     there = _listed(patient, patient.dot("jobs", job_id))
-    return "options" in there and not TRACES.intersection(there)
+    return "options" in there and not TRACES.intersection(there) and not any(map(REJECTS.fullmatch, there))
 
 
 def _old_records(patient: Patient) -> set[str]:
     path, age = patient.dot("jobs"), oldest(patient)
-    return {text for text in os.listdir(path) if is_id(text) and patient.age_of(f"{path}/{text}") > age}
+    return {text for text in os.listdir(path) if names.is_id(text) and patient.age_of(f"{path}/{text}") > age}
 
 
 def oldest(patient: Patient) -> float:

@@ -1,4 +1,4 @@
-"""What runs, and what runs left behind: claims, stages, hand-overs, orders to cancel.
+"""What runs, and what runs left behind: claims, stages, orders to cancel. What they hand over: handovers.py.
 
 **Invariant**: whether a worker lives is asked of its slot's lock. Where the lock can be had, what lies under the slot
 is looked at while it is held, so nobody can come or go meanwhile; it is given back at once. What is changed is changed
@@ -13,9 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from workqueue.doctor.findings import many, note, problem, some
-from workqueue.doctor.layout import is_id
 from workqueue.doctor.patient import MOMENT
-from workqueue.engine import housekeeping, lookup, manifest, recovery, slots
+from workqueue.engine import housekeeping, lookup, recovery, slots
 from workqueue.errors import RootError
 from workqueue.jobs import names
 from workqueue.jobs.states import State
@@ -114,7 +113,7 @@ def stage(patient: Patient) -> Iterator[Finding]:
         number = slot_of(text)
         if number != NO_SLOT:
             with unowned(root, number) as is_dead:
-                if is_dead and root.fs.exists(root.dot("stage", text)) and not _is_claimed(patient, text):
+                if is_dead and root.fs.exists(root.dot("stage", text)) and not is_claimed(patient, text):
                     stale.add(text)
     if stale:
         yield note(
@@ -125,60 +124,15 @@ def stage(patient: Patient) -> Iterator[Finding]:
         )
 
 
-def _is_claimed(patient: Patient, text: str) -> bool:
+def is_claimed(patient: Patient, text: str) -> bool:
     """Whether the run's claim is still there: then it is found among the claims."""
     return any(patient.fs.exists(patient.root.space(queue, "cur") + f"/{text}") for queue in patient.sound)
-
-
-def commit(patient: Patient) -> Iterator[Finding]:
-    """All that runs have handed over is in its place, and nothing is left of runs that did not commit."""
-    root = patient.root
-    first = {run.text for run in manifest.runs(root) if not _goes_on(patient, run)}
-    if not first:
-        return
-    root.clock.sleep(SECOND_LOOK)
-    left = [run for run in manifest.runs(root) if run.text in first and not _goes_on(patient, run)]
-    committed = sorted(run.text for run in left if _has_committed(patient, run))
-    if committed:
-        yield problem(
-            root.dot("commit"),
-            f"what {many(len(committed), 'run')} handed over is not all in its place: {some(committed)}; the jobs are"
-            " done, and these items wait",
-            "a worker of any queue puts them there; if it says that it cannot, clear the way that it names (a directory"
-            " in the place of a file, a disk that is not mounted); or fsq doctor --fix",
-            partial(sweep, root),
-        )
-    stale = sorted({run.text for run in left}.difference(committed))
-    if stale:
-        yield note(
-            root.dot("commit"),
-            f"staged by {many(len(stale), 'run')} whose worker died before it ended: {some(stale)}",
-            "a worker removes it when it starts, and the jobs are run again; so does fsq doctor --fix",
-            partial(sweep, root),
-        )
-
-
-def _goes_on(patient: Patient, run: manifest.Run) -> bool:
-    """Whether a run's worker lives and has not committed, or its claim is still there, and found among the claims."""
-    found = manifest.read(patient.root, run.text)
-    if found is not None and _is_claimed(patient, found.header.name):
-        return True
-    return not is_free(patient.root, run.owner.slot) and not _has_committed(patient, run)
-
-
-def _has_committed(patient: Patient, run: manifest.Run) -> bool:
-    found = manifest.read(patient.root, run.text)
-    return (
-        found is not None
-        and found.header.queue in patient.sound
-        and patient.fs.exists(f"{patient.root.space(found.header.queue, 'done')}/{found.header.name}")
-    )
 
 
 def cancels(patient: Patient) -> Iterator[Finding]:
     """A job whose cancel was ordered runs."""
     root, late = patient.root, []
-    for job_id in filter(is_id, os.listdir(root.dot("cancel"))):
+    for job_id in filter(names.is_id, os.listdir(root.dot("cancel"))):
         if patient.age_of(root.dot("cancel", job_id)) > MOMENT:
             found = lookup.find(root, patient.sound, job_id)
             if found is None or found.state is not State.CUR:

@@ -36,7 +36,9 @@ BATCHED = {State.NEW, State.LATER}
 class NewItem(Protocol):
     """Notes an item in the manifest, by its place below the root; returns the path where it is to be written."""
 
-    def __call__(self, to: str, key: str | None = None, options: str | None = None) -> str: ...
+    def __call__(
+        self, to: str, key: str | None = None, options: str | None = None, batch: str | None = None
+    ) -> str: ...
 
 
 class Children:
@@ -46,7 +48,7 @@ class Children:
         self._root = root
         self._item = item
         self._singles = singles
-        self.waiting: dict[tuple[str, State, int, int | None], list[tuple[Name, bytes]]] = {}
+        self.waiting: dict[tuple[str, State, int, int | None, str | None], list[tuple[Name, bytes]]] = {}
         self._bytes = 0
 
     def add(self, job: NewJob) -> JobId:
@@ -62,9 +64,9 @@ class Children:
             self._add_payload(job, name)
         return name.id
 
-    def put(self, queue: str, state: State, name: Name, data: bytes) -> None:
+    def put(self, queue: str, state: State, name: Name, data: bytes, member_of: str | None) -> None:
         """Stage a job that has its name and its content already."""
-        group = self.waiting.setdefault((queue, state, name.priority, name.due), [])
+        group = self.waiting.setdefault((queue, state, name.priority, name.due, member_of), [])
         group.append((name, data))
         self._bytes += len(data)
         if len(group) == batches.BATCH or self._bytes > MOST_BYTES:
@@ -72,31 +74,33 @@ class Children:
 
     def take(self, others: Children) -> None:
         """Take over what waits in others."""
-        for (queue, state, _, _), group in others.waiting.items():
+        for (queue, state, _, _, member_of), group in others.waiting.items():
             for name, data in group:
-                self.put(queue, state, name, data)
+                self.put(queue, state, name, data, member_of)
 
     def write(self) -> None:
         """Write what waits in memory; durable but for the entries in commit/."""
         groups, self.waiting, self._bytes = self.waiting, {}, 0
         singles: list[tuple[str, bytes]] = []
-        for (queue, state, priority, due), group in groups.items():
+        for (queue, state, priority, due, member_of), group in groups.items():
             if len(group) > self._singles and state in BATCHED:
                 text = names.batch(priority, self._root.ids.next())
                 to = f"{queue}/{state}/{text if due is None else f'{due:013d}-{text}'}"
-                batches.fill(self._root, self._item(to), [(name.ready(), data) for name, data in group])
+                item = self._item(to, batch=member_of)
+                batches.fill(self._root, item, [(name.ready(), data) for name, data in group])
             else:
-                singles += [(self._item(f"{queue}/{state}/{name.delayed()}"), data) for name, data in group]
+                for name, data in group:
+                    singles.append((self._item(f"{queue}/{state}/{name.delayed()}", batch=member_of), data))
         batches.write_all(self._root, singles)
 
     def _add_payload(self, job: NewJob, name: Name) -> None:
         job.options.type = job.type
         data = content.encode(job.options, job.payload)
         if job.options.key is not None:
-            item = self._item(_place(job.queue, job.due, name.delayed()), job.options.key)
+            item = self._item(_place(job.queue, job.due, name.delayed()), job.options.key, batch=job.options.batch)
             batches.write_all(self._root, [(item, data)])
             return
-        self.put(job.queue, _state(job.due), name, data)
+        self.put(job.queue, _state(job.due), name, data, job.options.batch)
 
     def _add_file(self, job: NewJob, name: Name, path: str) -> None:
         line = content.encode_options(job.options)
@@ -104,7 +108,8 @@ class Children:
         fd = open_source(self._root, path)
         try:
             refuse_large(self._root, job, path, fd)
-            item = self._item(_place(job.queue, job.due, name.delayed()), job.options.key, options)
+            to = _place(job.queue, job.due, name.delayed())
+            item = self._item(to, job.options.key, options, job.options.batch)
             if job.mode == "copy":
                 self._root.fs.copy(fd, item, self._root.file_mode)
             else:

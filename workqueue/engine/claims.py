@@ -14,7 +14,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from workqueue.engine import records
+from workqueue.engine import members, records
 from workqueue.engine.protocol import Claim, Corrupted, Unclaimable
 from workqueue.errors import StoreError, told
 from workqueue.jobs import names
@@ -163,4 +163,5 @@ def quarantine(root: Root, queue: str, name: Name, path: str, reason: str) -> Co
         root.fs.rename(path, target)
     except FileNotFoundError:
         return None
+    members.leave_any(root, name.id, members.How.CORRUPT)
     return Corrupted(queue, name.ready(), reason)

@@ -12,7 +12,8 @@ it lives.
 nothing: whoever holds the slot's lock publishes the rest. Any number may do so at once; each step can be repeated.
 
 The commit is synced in both directories: done/ first, so that the job is never in neither; then cur/, so that no name
-from before it is left on file systems that keep the two halves of a rename apart (twins.py).
+from before it is left on file systems that keep the two halves of a rename apart (twins.py). On btrfs, whose log can
+bring such a name back all the same, the file system's whole transaction is committed instead: before anything appears.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
-from workqueue.engine import claims, keys, manifest, outputs, records, settle, twins
+from workqueue.engine import claims, keys, manifest, members, outputs, records, settle, twins
+from workqueue.engine.discards import discard, remove
 from workqueue.engine.protocol import Claim, Recovered
 from workqueue.engine.renames import rename
 from workqueue.engine.root import DOT, share
-from workqueue.engine.staged import discard, remove
-from workqueue.errors import told
+from workqueue.errors import FsqError, told
 from workqueue.jobs import names
-from workqueue.jobs.content import PLAIN, Damaged
+from workqueue.jobs.content import PLAIN, Damaged, Options
 from workqueue.jobs.states import State
 
 if TYPE_CHECKING:
@@ -61,17 +62,18 @@ def complete(root: Root, run: str) -> None:
         return  # another was faster
     name = names.parse(found.header.name)
     if name is None or not found.is_whole:
-        raise OSError(errno.EINVAL, "the manifest is damaged", manifest.path(root, run))
+        raise _damaged(root, run)
     try:
         claim = _ended(root, found.header.queue, name)
     except FileNotFoundError:
         if manifest.read(root, run) is None:
             return
         raise
-    root.fs.sync_dir(root.space(claim.queue, "done"))
-    root.fs.sync_dir(root.space(claim.queue, "cur"))
+    root.fs.sync_moves(root.space(claim.queue, "done"), root.space(claim.queue, "cur"))
     for directory in _publish(root, run, found, claim):
-        root.fs.sync_dir(directory)
+        root.fs.sync_moves(directory)
+    for item in found.items:
+        _leave_batch(root, item)
     outputs.discard(root, found.dropped)
     root.fs.discard(manifest.path(root, run))
     settle.forget(root, claim)
@@ -97,13 +99,16 @@ def _ended(root: Root, queue: str, name: names.Name) -> Claim:
 def _publish(root: Root, run: str, found: Manifest, claim: Claim) -> list[str]:
     """Put everything in its place; returns the directories to sync: also where an item was already there."""
     touched = [outputs.publish(root, output) for output in found.outputs]
-    for item in found.items:
+    sources = [(item, manifest.path(root, run, item.number)) for item in found.items]
+    members.join(root, sources)
+    for item, source in sources:
         with told("publish what a run has handed over", f"{root.path}/{item.to}"):
-            touched.append(_publish_item(root, manifest.path(root, run, item.number), item, claim))
+            touched.append(publish_item(root, source, item, claim.inode))
     return list(dict.fromkeys(touched))
 
 
-def _publish_item(root: Root, source: str, item: Item, claim: Claim) -> str:
+def publish_item(root: Root, source: str, item: Item, heir_of: int | None = None) -> str:
+    """Put an item in its place; returns the directory. `heir_of`: the inode of an ended job, whose key it may take."""
     target = f"{root.path}/{item.to}"
     directory = os.path.dirname(target)
     queue = item.to.partition("/")[0]
@@ -115,7 +120,7 @@ def _publish_item(root: Root, source: str, item: Item, claim: Claim) -> str:
             _put_options(root, item)
         if item.key is None:
             rename(root, source, target)
-        elif keys.publish(root, queue, item.key, source, target, durable=True, heir_of=claim.inode) is not None:
+        elif keys.publish(root, queue, item.key, source, target, durable=True, heir_of=heir_of) is not None:
             _drop_child(root, source, item)
     except FileNotFoundError:
         if root.fs.exists(source):
@@ -140,10 +145,22 @@ def _put_options(root: Root, item: Item) -> None:
 
 def _drop_child(root: Root, source: str, item: Item) -> None:
     """Its key is another job's, as when it had been submitted a moment later."""
-    root.fs.discard(source)
     name = names.parse(os.path.basename(item.to))
-    if item.options is not None and name is not None:
+    assert name is not None
+    member_of = Options(batch=item.batch)
+    with contextlib.suppress(FileNotFoundError):
+        members.end(root, member_of, name.id, source, members.How.CANCELLED)
+    if item.options is not None:
         records.remove(root, name.id)
+    members.leave(root, member_of, name.id, members.How.CANCELLED)
+
+
+def _leave_batch(root: Root, item: Item) -> None:
+    """An element of an array that was split off into failed/ or corrupt/ has ended as it appears."""
+    directory, _, text = item.to.rpartition("/")
+    name, state = names.parse(text), os.path.basename(directory)
+    if item.batch is not None and name is not None and state in {State.FAILED, State.CORRUPT}:
+        members.leave(root, Options(batch=item.batch), name.id, members.BY_STATE[State(state)])
 
 
 # -- runs whose owner is dead --------------------------------------------------------------------------------------
@@ -155,7 +172,7 @@ def settle_slot(root: Root, number: int, *, after_cut: bool = False) -> Iterator
         if run.owner.slot == number:
             try:
                 yield from _settle(root, run, after_cut=after_cut)
-            except OSError as error:
+            except (OSError, FsqError) as error:
                 yield f"what a run has handed over is not all in its place: {error}; tried again"
 
 
@@ -163,6 +180,8 @@ def _settle(root: Root, run: Run, *, after_cut: bool) -> Iterator[Recovered]:
     found = manifest.read(root, run.text)
     name = names.parse(found.header.name) if found else None
     if found is None or name is None:
+        if is_damaged(root, run):
+            raise _damaged(root, run.text)
         discard(root, run.text)
         return
     queue = found.header.queue
@@ -182,15 +201,50 @@ def finish_own(root: Root, mine: set[int]) -> Iterator[str]:
     """Publish what living workers could not: their destination was full, or not mounted."""
     for run in manifest.runs(root):
         if run.owner.slot in mine:
-            found = manifest.read(root, run.text)
-            name = names.parse(found.header.name) if found else None
             try:
-                if found is not None and name is not None and root.fs.exists(_done(root, found.header.queue, name)):
-                    complete(root, run.text)
+                _finish(root, run)
             except FileNotFoundError:
                 continue  # its worker was faster
-            except OSError as error:
+            except (OSError, FsqError) as error:
                 yield f"what a run has handed over is not all in its place: {error}; tried again"
+
+
+def _finish(root: Root, run: Run) -> None:
+    found = manifest.read(root, run.text)
+    name = names.parse(found.header.name) if found else None
+    if found is not None and name is not None:
+        if root.fs.exists(_done(root, found.header.queue, name)):
+            complete(root, run.text)
+    elif is_damaged(root, run):
+        raise _damaged(root, run.text)
+
+
+# -- damaged manifests ---------------------------------------------------------------------------------------------
+
+
+def is_damaged(root: Root, run: Run) -> bool:
+    """Whether a run has committed whose manifest does not even name its job: the disk has lost what was there."""
+    # done/ before the manifest: that was whole when the job came to lie there, and half written before.
+    return (
+        manifest.NUMBER in run.numbers
+        and _is_done(root, run)
+        and manifest.read(root, run.text) is None
+        and root.fs.exists(manifest.path(root, run.text))
+    )
+
+
+def _is_done(root: Root, run: Run) -> bool:
+    """Whether the job of a run lies in a done/, whatever its label."""
+    return any(
+        name is not None and name.owner is not None and manifest.text_of(name) == run.text
+        for queue in root.queues()
+        for name in map(names.parse, root.fs.list(root.space(queue, "done")))
+    )
+
+
+def _damaged(root: Root, run: str) -> OSError:
+    """Nothing is guessed, and nothing thrown away: a person can read what is left."""
+    return OSError(errno.EINVAL, "the manifest is damaged (fsq doctor says what to do)", manifest.path(root, run))
 
 
 # -- after a power cut ---------------------------------------------------------------------------------------------
@@ -206,7 +260,11 @@ def _is_undone(root: Root, queue: str, name: names.Name) -> bool:
 
 
 def _drop_published(root: Root, run: str, found: Manifest) -> None:
-    """Drop the names of items that a cut has kept beside those in their places."""
+    """Drop the names of outputs and items that a cut has kept beside those in their places."""
+    for output in found.outputs:
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(root.fs.stat(output.temporary), root.fs.stat(output.to)):
+                root.fs.discard(output.temporary)
     for item in found.items:
         source = manifest.path(root, run, item.number)
         with contextlib.suppress(FileNotFoundError):

@@ -12,7 +12,7 @@ import heapq
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from workqueue.engine import batches, lookup, manifest, twins
+from workqueue.engine import batches, lookup, manifest, overs, twins
 from workqueue.engine.window import WIDTH, Window
 from workqueue.jobs import names
 
@@ -43,6 +43,7 @@ class QueueDealer:
         """Batch directories that hold nothing to claim, and could not be removed."""
         self._skipped: dict[str, int] = {}
         """Names that cannot be renamed, with their inode: a new file of that name is tried again."""
+        self._is_first = True
         self.next_listing = 0.0
 
     # -- what there is -----------------------------------------------------------------------------------------
@@ -53,11 +54,14 @@ class QueueDealer:
     def refresh(self, rescan: float = RESCAN, *, now: bool = False) -> None:
         """List new/ and later/ again if it is time to."""
         clock = self._root.clock
-        start = clock.monotonic()
         used_up = self._window.is_cut and not len(self._window)
-        if not (now or used_up or start >= self.next_listing):
+        if not (now or used_up or clock.monotonic() >= self.next_listing):
             return
         self._root.check_same()
+        if self._is_first:
+            twins.keep_furthest(self._root, self.queue)
+            self._is_first = False
+        start = clock.monotonic()
         self._open.clear()
         self._spent.clear()
         self._window.fill(self._listing(), clock.now_ms())
@@ -261,7 +265,10 @@ class Dealer:
         return min(due, default=None)
 
     def is_drained(self) -> bool:
-        """Whether nothing is ready, running or waiting for another attempt; asks the disk."""
+        """Whether nothing is ready, running or waiting for another attempt, nor a callback to come; asks the disk."""
+        return self._are_drained() and overs.come_to_rest(self._root, self.queues) and self._are_drained()
+
+    def _are_drained(self) -> bool:
         return all(self._is_drained(dealer) for dealer in self.queues.values())
 
     def _is_drained(self, dealer: QueueDealer) -> bool:

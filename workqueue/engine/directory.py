@@ -59,10 +59,11 @@ class DirectoryEngine:
 
     def put(self, job: NewJob) -> Placed:
         """Submit one job; the queue's limits are checked first."""
-        self._check(job)
+        self.check(job)
         return submit.put(self.root, job)
 
-    def _check(self, job: NewJob) -> None:
+    def check(self, job: NewJob) -> None:
+        """Refuse a job for which there is no queue, or no room."""
         self.root.space(job.queue, "tmp")
         if job.file is None:
             self._check_payload(job.queue, len(job.payload))
@@ -145,7 +146,7 @@ class DirectoryEngine:
         from workqueue.engine import arrays
 
         name, data = arrays.split_off(self.root, claim, index, line, attempt=attempt, due=due, error=error)
-        self.stage(claim).element(claim.queue, state, name, data)
+        self.stage(claim).element(claim.queue, state, name, data, claim.options.batch)
         return name
 
     def stage(self, claim: Claim) -> Staged:
@@ -157,7 +158,7 @@ class DirectoryEngine:
 
     def stage_job(self, claim: Claim, job: NewJob) -> JobId:
         """Stage a child; refused as a submit would be."""
-        self._check(job)
+        self.check(job)
         return self.stage(claim).job(job)
 
     def reject_limit(self, claim: Claim) -> RejectLimit | None:

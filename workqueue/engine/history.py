@@ -48,6 +48,10 @@ class Entry(msgspec.Struct):
     label: str = ""
     count: int = 0
     rejects: int = 0
+    run: str = ""
+    """Of the start and the end of a supervisor that runs a pipeline."""
+    pipeline: str = ""
+    queues: str = ""
     counts: dict[str, int | float] = {}
     line: bytes = b""
     """As it stands in the file."""
@@ -123,8 +127,10 @@ def place(entry: Entry) -> tuple[int, int]:
 class History:
     """The entries of a root's journal."""
 
-    def __init__(self, root: Root, since: int = 0, until: int | None = None) -> None:
+    def __init__(self, root: Root, since: int = 0, until: int | None = None, writer: str = "") -> None:
         self._root = root
+        self._writer = writer
+        """Only those of whom this is the name's beginning."""
         self._since = since
         self._until = until
         """Milliseconds since the epoch; None: for ever."""
@@ -184,7 +190,8 @@ class History:
         try:
             if not stat.S_ISDIR(self._root.fs.stat(self._root.dot("journal", day)).st_mode):
                 return []
-            names = sorted(name for name in self._root.fs.list(self._root.dot("journal", day)) if FILE.fullmatch(name))
+            listed = self._root.fs.list(self._root.dot("journal", day))
+            names = sorted(name for name in listed if FILE.fullmatch(name) and name.startswith(self._writer))
         except (FileNotFoundError, NotADirectoryError):
             return []
         return [

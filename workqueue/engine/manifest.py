@@ -46,6 +46,8 @@ class Item(msgspec.Struct, tag="item", omit_defaults=True):
     """A child's unique key in its queue."""
     options: str | None = None
     """The options of a child whose whole file is payload."""
+    batch: str | None = None
+    """The batch that its jobs are members of."""
 
 
 class Output(msgspec.Struct, tag="output", omit_defaults=True):
@@ -118,7 +120,7 @@ def read(root: Root, run: str) -> Manifest | None:
     entries: list[Entry] = []
     with contextlib.suppress(ValueError, msgspec.MsgspecError):
         entries += map(_decoder.decode, lines)
-    if not entries or not isinstance(entries[0], Header):
+    if not entries or not isinstance(entries[0], Header) or names.parse(entries[0].name) is None:
         return None
     items = [entry for entry in entries if isinstance(entry, Item)]
     outputs: dict[str, Output | None] = {}

@@ -52,8 +52,8 @@ def new_job(clock: Clock, queue: str, wishes: Wishes, *, durable: bool = True) -
     checked_queue(queue)
     if not wishes:
         return NewJob(queue, durable=durable)
-    for unknown in wishes.keys() - set(WISHES):
-        raise TypeError(f"submit has no {unknown!r}{suggestion(unknown, WISHES)}")
+    for unknown in sorted(wishes.keys() - set(WISHES)):
+        raise BadSetting(f"submit takes no {unknown!r}{suggestion(unknown, WISHES)}")
     return NewJob(
         queue,
         priority=names.checked_priority(wishes.get("priority", names.DEFAULT_PRIORITY)),

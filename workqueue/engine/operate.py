@@ -7,7 +7,8 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from workqueue.engine import claims, keys, lookup, manifest, marks, records
+from workqueue.engine import claims, keys, lookup, manifest, marks, members, records
+from workqueue.engine.members import BY_STATE, How
 from workqueue.errors import WrongState, told
 from workqueue.jobs import names
 from workqueue.jobs.content import PLAIN, Damaged, Options
@@ -45,12 +46,14 @@ def retry(root: Root, found: Located, *, from_start: bool = False) -> bool:
     with told(f"retry job {name.id}", found.path):
         try:
             options, _ = options_of(root, found)
+            members.reopen(root, options, name.id, found.state)
             if options.key is None or found.state is State.LATER:
                 root.fs.rename(found.path, target)
             else:
                 keys.reacquire(root, found.queue, options, name.id, found.path, target)
         except FileNotFoundError:
             return False
+        members.reopen(root, options, name.id, found.state)  # again: it may have been seen in failed/ in between
         _sync_both(root, found, "new")
     return True
 
@@ -122,29 +125,34 @@ def _shift(root: Root, found: Located, space: str, name: str) -> bool:
 
 def _sync_both(root: Root, found: Located, space: str) -> None:
     """Keep a move, where it went first: a file system may keep the two halves of a rename apart (twins.py)."""
-    root.fs.sync_dir(root.space(found.queue, space))
-    _sync_source(root, found)
+    _sync(root, root.space(found.queue, space), os.path.dirname(found.path))
 
 
-def _sync_source(root: Root, found: Located) -> None:
-    """Keep it that the job is no longer where it was. A batch is synced and removed by whoever finds it empty."""
+def _sync(root: Root, *directories: str) -> None:
+    """Keep what was moved or removed. A batch is synced and removed by whoever finds it empty."""
     with contextlib.suppress(FileNotFoundError):
-        root.fs.sync_dir(os.path.dirname(found.path))
+        root.fs.sync_moves(*directories)
 
 
 def _remove(root: Root, found: Located) -> bool:
     try:
         options, inode = options_of(root, found)
         keys.foretell(root, options, found.path)
+        if found.state in BY_STATE:  # whoever ended it may have died before it left its batch
+            members.leave(root, options, found.name.id, BY_STATE[found.state])
         if stat.S_ISDIR(root.fs.stat(found.path).st_mode):
             root.fs.remove_tree(found.path)
-        else:
+        elif found.state in BY_STATE:
             root.fs.unlink(found.path)
+        else:
+            members.end(root, options, found.name.id, found.path, How.CANCELLED)
     except FileNotFoundError:
         return False
-    _sync_source(root, found)
+    _sync(root, os.path.dirname(found.path))
     if found.name.id != names.NO_ID:
         records.remove(root, found.name.id)
     if options.key is not None:
         keys.free(root, found.queue, options, inode, found.name.id)
+    if found.state not in BY_STATE:
+        members.leave(root, options, found.name.id, How.CANCELLED)
     return True

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from workqueue.errors import told
 from workqueue.jobs.content import PLAIN, Damaged, Options, decode_options
 
 if TYPE_CHECKING:
@@ -85,10 +86,10 @@ def keep(root: Root, job_id: str, path: str, file: str) -> None:
 
 def result(root: Root, job_id: str) -> bytes | None:
     """What the handler returned, as JSON; None where nothing is kept."""
-    try:
-        return root.fs.read(f"{directory(root, job_id)}/result")
-    except FileNotFoundError:
-        return None
+    path = f"{directory(root, job_id)}/result"
+    with told(f"read the result of job {job_id}", path), contextlib.suppress(FileNotFoundError):
+        return root.fs.read(path)
+    return None
 
 
 def make(root: Root, claim: Claim) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from workqueue.engine import arrays, claims, commits, manifest, marks, records, sessions, settle, slots, twins
+from workqueue.engine import arrays, claims, commits, manifest, marks, overs, records, sessions, settle, slots, twins
 from workqueue.engine.protocol import Corrupted, Recovered
 from workqueue.jobs import names
 from workqueue.jobs.content import Damaged
@@ -41,6 +41,7 @@ def sweep(root: Root, queues: list[str], mine: set[int]) -> Iterator[Settled | s
             finally:
                 slot.close()
     yield from commits.finish_own(root, mine)
+    yield from overs.settle(root)
 
 
 def _claiming(root: Root, queue: str) -> Iterator[int]:
@@ -166,9 +167,11 @@ def end_run(root: Root, claim: Claim, kind: str, reason: str) -> Recovered | Non
 
 
 def _drop(root: Root, claim: Claim) -> Recovered | None:
-    dropped = settle.drop(root, claim)
+    """Carry out a cancel; the order stays where the claim was lost, for whoever has the job now."""
+    if not settle.drop(root, claim):
+        return None
     marks.clear(root, claim.id)
-    return Recovered(claim.queue, claim.name, None, "cancelled") if dropped else None
+    return Recovered(claim.queue, claim.name, None, "cancelled")
 
 
 def record_death(root: Root, claim: Claim, error: str, kind: str = "death") -> None:

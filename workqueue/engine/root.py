@@ -39,7 +39,11 @@ DEFAULT_QUEUE = "default"
 PARTS = ("workers", "stage", "commit", "keys", "jobs", "cancel", "journal")
 WATCH = "watch"
 """A part that is made when a folder is first watched."""
-OWNER_ONLY = {"stage", "commit", "keys", "jobs", "journal", WATCH}
+BATCHES = "batches"
+"""A part that is made with the first batch."""
+PIPELINES = "pipelines"
+"""A part that is made when a pipeline is first run."""
+OWNER_ONLY = {"stage", "commit", "keys", "jobs", "journal", WATCH, BATCHES, PIPELINES}
 SLOTS = 64
 PAGE = 4096
 SHARED = 0o020
@@ -50,7 +54,13 @@ class Root:
     """An initialised root, and what is needed to work in it."""
 
     def __init__(
-        self, path: str, *, overrides: Mapping[str, Any] | None = None, fs: Fs = FS, clock: Clock = CLOCK
+        self,
+        path: str,
+        *,
+        overrides: Mapping[str, Any] | None = None,
+        stages: Mapping[str, Mapping[str, Any]] | None = None,
+        fs: Fs = FS,
+        clock: Clock = CLOCK,
     ) -> None:
         self.path = os.path.abspath(path)
         self.fs = fs
@@ -64,7 +74,7 @@ class Root:
         self.is_shared = bool(self.mode & SHARED)
         self.file_mode = 0o640 if self.is_shared else 0o600
         self.submit_only = not os.access(self.path, os.R_OK)
-        self.settings: Callable[[str], Settings] = SettingsFile(self.path, overrides or {}).of
+        self.settings: Callable[[str], Settings] = SettingsFile(self.path, overrides or {}, stages=stages).of
         """The settings of a queue."""
         self._spaces: dict[str, dict[str, str]] = {}
 

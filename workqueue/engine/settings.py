@@ -1,5 +1,7 @@
 """Settings: option > environment (``FSQ_…``) > ``ROOT/fsq.toml`` > default; validated once, then frozen.
 
+What a pipeline says of a stage stands between what the file says of that queue and what it says of all.
+
 max_attempts = 5            # for every queue of the root
 
 [queues.load]               # for one queue
@@ -42,6 +44,7 @@ class Settings:
     tmp_age: float = 36 * 3600.0
     reject_limit: RejectLimit | None = None
     journal: float = 30 * 86400.0
+    keep_batches: float = 7 * 86400.0
 
 
 def whole(value: object, what: str) -> int:
@@ -64,6 +67,7 @@ READERS: dict[str, Callable[[Any, str], Any]] = {
     "tmp_age": seconds,
     "reject_limit": reject_limit,
     "journal": seconds,
+    "keep_batches": seconds,
 }
 NAMES = [field.name for field in fields(Settings)]
 
@@ -90,7 +94,14 @@ def suggestion(name: str, known: list[str]) -> str:
 class SettingsFile:
     """The settings of a root, for each of its queues."""
 
-    def __init__(self, root: str, overrides: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        root: str,
+        overrides: Mapping[str, Any],
+        environ: Mapping[str, str] = os.environ,
+        stages: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        self._stages = stages or {}
         common, self._queues = self._load(os.path.join(root, FILE))
         env = {name: environ.get(f"FSQ_{name.upper()}") or None for name in NAMES}
         self._common = read(common, FILE)
@@ -104,7 +115,8 @@ class SettingsFile:
         known = self._known.get(queue)
         if known is None:
             own = read(self._queues.get(queue, {}), f"{FILE}: queues.{queue}")
-            known = self._known[queue] = replace(Settings(), **{**self._common, **own, **self._above})
+            stage = read(self._stages.get(queue, {}), f"stage {queue}")
+            known = self._known[queue] = replace(Settings(), **{**self._common, **stage, **own, **self._above})
         return known
 
     @staticmethod

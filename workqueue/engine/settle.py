@@ -13,7 +13,8 @@ import contextlib
 import errno
 from typing import TYPE_CHECKING
 
-from workqueue.engine import commits, keys, records
+from workqueue.engine import commits, keys, members, records
+from workqueue.engine.members import How
 
 if TYPE_CHECKING:
     from workqueue.engine.protocol import Claim
@@ -35,12 +36,13 @@ def finish(root: Root, claim: Claim, result: bytes | None = None) -> bool:
     try:
         kept = keep and _keep(root, claim)
         if not kept:
-            root.fs.unlink(claim.path)
+            members.end(root, claim.options, claim.id, claim.path, How.DONE)
     except FileNotFoundError:
         return False
     if not kept and (claim.name.has_history or claim.has_records or keep):
         records.remove(root, claim.id)
     free_key(root, claim)
+    members.leave(root, claim.options, claim.id, How.DONE)
     return True
 
 
@@ -74,6 +76,7 @@ def fail(root: Root, claim: Claim) -> bool:
     if not _move(root, claim, "failed", claim.name.ready()):
         return False
     free_key(root, claim)
+    members.leave(root, claim.options, claim.id, How.FAILED)
     return True
 
 
@@ -98,20 +101,23 @@ def drop(root: Root, claim: Claim) -> bool:
     drop_scratch(root, claim)
     keys.foretell(root, claim.options, claim.path)
     try:
-        root.fs.unlink(claim.path)
+        members.end(root, claim.options, claim.id, claim.path, How.CANCELLED)
     except FileNotFoundError:
         return False
     records.remove(root, claim.id)
     free_key(root, claim)
+    members.leave(root, claim.options, claim.id, How.CANCELLED)
     return True
 
 
 def forget(root: Root, claim: Claim) -> None:
     """Let go what a job had that lies in done/: the file, too, unless it is kept."""
     if not keep_for(root, claim):
-        root.fs.discard(claim.path)
+        with contextlib.suppress(FileNotFoundError):
+            members.end(root, claim.options, claim.id, claim.path, How.DONE)
         records.remove(root, claim.id)
     free_key(root, claim)
+    members.leave(root, claim.options, claim.id, How.DONE)
 
 
 def drop_scratch(root: Root, claim: Claim) -> None:

@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from workqueue.engine import batches, manifest, outputs, records
 from workqueue.engine.children import SINGLES, Children
+from workqueue.engine.discards import discard, remove
 from workqueue.engine.manifest import Dropped, End, Entry, Header, Item
 from workqueue.engine.root import DOT
 from workqueue.errors import BadInput, told
@@ -91,10 +92,10 @@ class Staged:
         with self._disk(f"stage a job for queue {job.queue!r}"):
             return self._children.add(job)
 
-    def element(self, queue: str, state: State, name: Name, data: bytes) -> None:
+    def element(self, queue: str, state: State, name: Name, data: bytes, member_of: str | None) -> None:
         """Stage an element of an array that becomes a job of its own."""
         with self._disk(f"split an element off in queue {queue!r}"):
-            self._children.put(queue, state, name, data)
+            self._children.put(queue, state, name, data, member_of)
 
     def output(self, path: str, mode: str, permissions: int) -> IO[Any]:
         """Open a file that will be at `path`; the end of its ``with`` block stages it."""
@@ -228,10 +229,10 @@ class Staged:
         name = self._claim.name
         return f"0{name.attempt}" if name.anew else str(name.attempt)
 
-    def _item(self, to: str, key: str | None = None, options: str | None = None) -> str:
+    def _item(self, to: str, key: str | None = None, options: str | None = None, batch: str | None = None) -> str:
         """Note an item in the manifest; returns where it is to be written."""
         self._count += 1
-        self._entries.append(Item(self._count, to, key, options))
+        self._entries.append(Item(self._count, to, key, options, batch))
         return manifest.path(self._root, self._run, self._count)
 
     def _write_manifest(self) -> None:
@@ -292,21 +293,3 @@ class Staged:
         batches.sync_all(self._root, list(self._outputs))
         for directory in {os.path.dirname(temporary): None for temporary in self._outputs}:
             self._root.fs.sync_dir(directory)
-
-
-def discard(root: Root, run: str) -> None:
-    """Remove what a run has staged that did not commit; the manifest, which tells of the outputs, last."""
-    found = manifest.read(root, run)
-    if found:
-        outputs.discard(root, [*found.dropped, *(output.temporary for output in found.outputs)])
-    left = [number for one in manifest.runs(root) if one.text == run for number in one.numbers]
-    for number in sorted(left, key=lambda number: number == manifest.NUMBER):
-        remove(root, manifest.path(root, run, number))
-
-
-def remove(root: Root, path: str) -> None:
-    """Remove an item: a file, or a batch."""
-    try:
-        root.fs.discard(path)
-    except IsADirectoryError:
-        root.fs.remove_tree(path)

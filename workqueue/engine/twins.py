@@ -37,6 +37,56 @@ def keep_one(root: Root, claim: Claim) -> bool:
     return True
 
 
+def keep_furthest(root: Root, queue: str) -> None:
+    """Leave each job that waits one name: that of its last attempt.
+
+    To be called before a supervisor deals its first name; there are no cuts that it outlives. A job can be taken, and
+    put off, while later/ is synced and new/ is not: then each has a name of it, and neither claim meets the other.
+    """
+    names_of: dict[str, set[tuple[State, str]]] = {}
+    for state, text in _gone_on(root, queue):
+        names_of.setdefault(_id_of(text), set()).add((state, text))
+    if names_of:
+        for text in lookup.entries(root, queue, State.NEW):
+            if (found := names_of.get(_id_of(text))) is not None:
+                found.add((State.NEW, text))
+    for found in names_of.values():
+        if len(found) > 1:
+            _keep_last(root, queue, found)
+
+
+def _gone_on(root: Root, queue: str) -> Iterator[tuple[State, str]]:
+    """The names that a job can have got after the one that it was submitted by."""
+    for state in (State.LATER, State.HELD):
+        yield from ((state, text) for text in lookup.entries(root, queue, state))
+    for text in root.fs.list(root.space(queue, State.NEW)):
+        if not (text[28:30] == "-0" and text[30:31] in {"", "+", "="}) and not names.is_batch(text):
+            yield State.NEW, text
+
+
+def _id_of(text: str) -> str:
+    """The id in a job's name, cut out: of a backlog all are looked at."""
+    return names.without_due(text.rpartition("/")[2])[2:28]
+
+
+def _keep_last(root: Root, queue: str, found: set[tuple[State, str]]) -> None:
+    """Of the names that are one file keep that of the last attempt; where these are equal, the one that is held."""
+    links: dict[int, list[tuple[bool, int, int, str]]] = {}
+    for state, text in sorted(found):
+        name = names.parse(text.rpartition("/")[2])
+        path = f"{root.space(queue, state)}/{text}"
+        with contextlib.suppress(FileNotFoundError):
+            if name is not None:
+                rank = name.anew, name.attempt, (State.LATER, State.NEW, State.HELD).index(state), path
+                links.setdefault(root.fs.stat(path).st_ino, []).append(rank)
+    for inode, ranks in links.items():
+        *behind, (*_, last) = sorted(ranks)
+        # Still there after the others were seen: so these are two names, and not one that somebody moved meanwhile.
+        if _is(root, last, inode):
+            for *_, path in behind:
+                root.fs.discard(path)
+
+
 def has_other(root: Root, claim: Claim) -> bool:
     """Whether a job has another name in its queue."""
     return next(_others(root, claim), None) is not None

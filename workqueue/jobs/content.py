@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from workqueue.errors import BadPayload
+from workqueue.jobs import names
 from workqueue.jobs.durations import LONGEST
 
 JSON, TEXT, BYTES = "json", "text", "bytes"
@@ -56,6 +57,8 @@ class Options(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=False):
     """The element of an array, ID.INDEX, that this job was."""
     error: dict[str, Any] | None = None
     """Why it was split off: the error of its first attempt, told like those that follow."""
+    batch: str | None = None
+    """The batch whose member it is."""
 
 
 _options_decoder = msgspec.json.Decoder(Options)
@@ -157,6 +160,8 @@ def decode_options(line: bytes) -> Options:
             raise Damaged(f"line 1 is no options line: {what} {value!r}")
     if options.array is not None and options.array < 1:
         raise Damaged(f"line 1 is no options line: array {options.array!r}")
+    if options.batch is not None and not names.is_id(options.batch):
+        raise Damaged(f"line 1 is no options line: batch {options.batch!r}")
     return options
 
 

@@ -167,9 +167,14 @@ def checked_priority(value: object) -> int:
     return value
 
 
+def is_id(text: str) -> bool:
+    """Whether this has the form of an id."""
+    name = parse(f"5-{text}-0")
+    return name is not None and name.id == text
+
+
 def checked_id(value: object) -> JobId:
     """Return `value` if it has the form of an id."""
-    name = parse(f"5-{value}-0")
-    if name is None or name.id != value:
+    if not is_id(str(value)):
         raise BadSetting(f"job id {value!r}: 26 characters, such as 01JD8Z7Q4M9X3V2T6B1C0N5KEY")
-    return JobId(value)
+    return JobId(str(value))

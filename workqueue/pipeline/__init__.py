@@ -9,13 +9,17 @@
 
 from workqueue.pipeline.partitions import Partition, partitions
 from workqueue.pipeline.pieces import Pieces, split
+from workqueue.pipeline.pipelines import Pipeline
 from workqueue.pipeline.reading import open_piece
 from workqueue.pipeline.rejects import Rejected, is_rejects, read_rejects
+from workqueue.pipeline.stages import To
 
 __all__ = [
     "Partition",
     "Pieces",
+    "Pipeline",
     "Rejected",
+    "To",
     "is_rejects",
     "open_piece",
     "partitions",

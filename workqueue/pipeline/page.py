@@ -20,14 +20,7 @@ TEMPLATE = "report.html.jinja"
 
 def page_of(report: dict[str, Any]) -> str:
     """The page of a report that is given as its dict. Whatever jobs and handlers say in it is text, never markup."""
-    try:
-        import jinja2
-
-        from workqueue.pipeline import charts
-    except ModuleNotFoundError as error:
-        raise BadSetting(
-            f"--html needs the package {error.name!r}: pip install 'fsq-workqueue[report]'; --json works without it"
-        ) from None
+    jinja2, charts = load_libraries()
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("workqueue.pipeline", "."),
         autoescape=True,
@@ -38,6 +31,32 @@ def page_of(report: dict[str, Any]) -> str:
     environment.filters |= {"number": number, "duration": duration, "time": time, "rate": rate}
     shown = clean(report)
     return str(environment.get_template(TEMPLATE).render(report=shown, charts=charts, period=period(report)))
+
+
+def check_page(path: str) -> None:
+    """Raise BadSetting where a page could not be made or written: before a run, not after it."""
+    load_libraries()
+    if path != "-":
+        check_place(os.path.realpath(path))
+
+
+def check_place(target: str) -> None:
+    """Refuse a page in a directory that is not there."""
+    if not os.path.isdir(os.path.dirname(target)):
+        raise BadSetting(f"cannot write the report: there is no directory {os.path.dirname(target)}; make it first")
+
+
+def load_libraries() -> tuple[Any, Any]:
+    """Jinja, and our charts, which need pygal."""
+    try:
+        import jinja2
+
+        from workqueue.pipeline import charts
+    except ModuleNotFoundError as error:
+        raise BadSetting(
+            f"--html needs the package {error.name!r}: pip install 'fsq-workqueue[report]'; --json works without it"
+        ) from None
+    return jinja2, charts
 
 
 def clean(value: Any) -> Any:
@@ -86,8 +105,7 @@ def write_page(fs: Fs, path: str, page: str) -> None:
     """Write the page; whoever looks meanwhile sees the old file or the new one, whole."""
     target = os.path.realpath(path)  # of a link what it leads to is replaced, and not the link
     temporary = f"{os.path.dirname(target)}/.{os.path.basename(target)[:200]}.{os.getpid()}.tmp"
-    if not os.path.isdir(os.path.dirname(target)):
-        raise BadSetting(f"cannot write the report: there is no directory {os.path.dirname(target)}; make it first")
+    check_place(target)
     with told("write the report", path):
         if os.path.isdir(target):
             raise of_path(errno.EISDIR, path)

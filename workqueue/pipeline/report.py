@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from workqueue.engine.directory import DirectoryEngine
     from workqueue.engine.history import Entry
+    from workqueue.pipeline.runs import Run
 
 ENDS = {"finished": "done", "failed": "failed", "cancelled": "cancelled", "cancelled by hand": "cancelled"}
 """Events that end a job; a corrupt one is counted where it is found."""
@@ -39,6 +40,13 @@ class Selection:
     since: int | None = None
     until: int | None = None
     queues: frozenset[str] | None = None
+    run: Run | None = None
+    """The pipeline's run that it is about: its stages stand in the order of their work, whatever they had to do."""
+
+    @classmethod
+    def of(cls, run: Run) -> Selection:
+        """What happened in a run's stages between its start and its end."""
+        return cls(run.start, None if run.end is None else run.end + 1, frozenset(run.queues), run)
 
     def takes(self, entry: Entry) -> bool:
         """Whether an entry counts; its time has been looked at."""
@@ -198,13 +206,21 @@ class Report:
             "runs": self.runs,
             "workers_died": self.workers_died,
             "dropped": self.dropped,
-            "queues": [self.queues[name].as_dict() for name in sorted(self.queues)],
+            "run": self.selection.run.id if self.selection.run else None,
+            "pipeline": self.selection.run.pipeline if self.selection.run else None,
+            "queues": [self.queues[name].as_dict() for name in self._order()],
         }
+
+    def _order(self) -> list[str]:
+        run = self.selection.run
+        return sorted(self.queues) if run is None else list(run.queues)
 
 
 def make_report(engine: DirectoryEngine, selection: Selection) -> Report:
     """Read the journal, and look into failed/."""
     report = Report(engine.root.path, engine.root.clock.now_ms(), selection)
+    for name in selection.run.queues if selection.run else ():
+        report.queue(name)
     for entry in History(engine.root, selection.since or 0, selection.until).in_any_order():
         if not entry.queue or selection.takes(entry):
             report.add(entry)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 SIZE = 4096
 TEXT = 2048
-COUNTS = ("done", "failed", "retried", "snoozed", "corrupt", "lost", "cancelled", "released", "attempts")
-DONE, FAILED, RETRIED, SNOOZED, CORRUPT, LOST, CANCELLED, RELEASED, JOBS = range(len(COUNTS))
+COUNTS = ("done", "failed", "retried", "snoozed", "corrupt", "lost", "cancelled", "released", "rejects", "attempts")
+DONE, FAILED, RETRIED, SNOOZED, CORRUPT, LOST, CANCELLED, RELEASED, REJECTS, JOBS = range(len(COUNTS))
 BUSY_NS, RUN, STARTED_NS, LIMIT_NS, LENGTH, SHARE, SPAN_NS = range(len(COUNTS), len(COUNTS) + 7)
 MILLION = 1_000_000
 
@@ -78,9 +78,9 @@ class Board:
         """How long the run has gone on."""
         return (time.monotonic_ns() - self.words[STARTED_NS]) / 1e9
 
-    def count(self, field: int) -> None:
-        """Add one."""
-        self.words[field] += 1
+    def count(self, field: int, by: int = 1) -> None:
+        """Add one, or more."""
+        self.words[field] += by
 
     def share(self, share: float) -> None:
         """Show how much of the job is done."""

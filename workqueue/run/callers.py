@@ -31,6 +31,8 @@ class Caller(Protocol):
 
 def caller_of(handler: Handler, interrupt: Callable[[Interrupted], None]) -> Caller:
     """The caller for this handler; `interrupt` raises in a function whose time is up."""
+    if handler.stages:
+        return StageCaller(handler, interrupt)
     return CoroutineCaller(handler) if handler.is_async else FunctionCaller(handler, interrupt)
 
 
@@ -101,6 +103,34 @@ class CoroutineCaller:
         import asyncio
 
         return asyncio.Runner()
+
+
+class StageCaller:
+    """Calls the handler of the job's queue; each as it is to be called."""
+
+    def __init__(self, handler: Handler, interrupt: Callable[[Interrupted], None]) -> None:
+        self._stages = handler.stages
+        self._interrupt = interrupt
+        self._callers: dict[str, Caller] = {}
+        self._current: Caller | None = None
+
+    def call(self, job: Job, limit: float | None) -> Any:
+        """Call the stage's handler and return what it returns."""
+        caller = self._callers.get(job.queue)
+        if caller is None:
+            caller = self._callers[job.queue] = caller_of(self._stages[job.queue], self._interrupt)
+        self._current = caller
+        return caller.call(job, limit)
+
+    def recover(self) -> None:
+        """Let the caller that was interrupted recover."""
+        if self._current is not None:
+            self._current.recover()
+
+    def close(self) -> None:
+        """Close them all."""
+        for caller in self._callers.values():
+            caller.close()
 
 
 def awaited(result: Any) -> Any:

@@ -27,6 +27,7 @@ from workqueue.run.board import Board
 from workqueue.run.events import tell_dropped
 from workqueue.run.process import WorkerProcess
 from workqueue.run.signals import held, signal_name
+from workqueue.run.tallies import WORDS, Tallies
 
 if TYPE_CHECKING:
     import socket
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from workqueue.engine.directory import DirectoryEngine
     from workqueue.engine.protocol import Claim, Recovered, Settled
     from workqueue.engine.slots import Slot
+    from workqueue.run.board import Running
     from workqueue.run.handler import Handler
 
 FORGIVEN, FIRST_DELAY, LAST_DELAY = 3, 0.1, 30.0
@@ -70,6 +72,8 @@ class Member:
     """Whether it was told to stop."""
     queue: str = ""
     dealt: list[str] = field(default_factory=list)
+    counted: list[int] = field(default_factory=lambda: [0] * WORDS)
+    """What its board had counted when it was last dealt to."""
     sentence: Doom | None = None
     """The doom of one run: no later one's, where that run has ended by itself."""
     end: Doom | None = None
@@ -142,6 +146,7 @@ class Crew:
         self.members: list[Member] = []
         self.totals: dict[str, int] = {}
         """Statistics of the workers that have ended."""
+        self.tallies = Tallies()
         self.quick_deaths = 0
 
     # -- hiring ------------------------------------------------------------------------------------------------
@@ -241,6 +246,7 @@ class Crew:
         return recovery.recover(self._root, claim, f"its worker died ({how(status)})")
 
     def _count(self, member: Member) -> None:
+        self.tallies.take(member)
         counts = member.board.counts()
         for name, value in counts.items():
             self.totals[name] = self.totals.get(name, 0) + value
@@ -261,12 +267,11 @@ class Crew:
 
     def running(self) -> int:
         """How many jobs are running now."""
-        return sum(member.board.running() is not None for member in self.members)
+        return len(self.runs())
 
-    def shares(self) -> list[float]:
-        """How much is done of each job that is running, as far as its handler tells."""
-        runs = [member.board.running() for member in self.members]
-        return [run.share for run in runs if run is not None]
+    def runs(self) -> list[Running]:
+        """The jobs that are running now, with how much is done of each, as far as its handler tells."""
+        return [run for member in self.members if (run := member.board.running()) is not None]
 
     def stop(self) -> None:
         """Tell all to end after their current job, or at its next save."""

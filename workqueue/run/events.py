@@ -38,6 +38,7 @@ EVENTS: dict[str, tuple[int, str]] = {
     "restarting": (logging.INFO, "restarting when {running} running jobs have finished"),
     "polling": (logging.WARNING, "no wake-ups ({reason}); looking for jobs every {interval} instead"),
     "importing": (logging.INFO, "importing the handler started threads, so every worker imports it by itself"),
+    "forgotten": (logging.INFO, "{pipeline} has no stage {stage} any more; its queue is empty, and not looked after"),
     "trouble": (logging.ERROR, "{text}"),
     "dropped": (
         logging.WARNING,
@@ -54,6 +55,8 @@ BY_HAND: dict[str, tuple[int, str]] = {
     "removed": (logging.INFO, "{job} removed from {state} by {by}"),
 }
 """Events that only the journal has: they happen in no worker."""
+WIPE = "\r\x1b[J"
+"""Wipes a terminal's line, and those below it."""
 ALL_EVENTS = {**EVENTS, **BY_HAND}
 DURATIONS = {"took", "delay", "grace", "interval"}
 
@@ -85,7 +88,8 @@ def text_of(event: str, fields: dict[str, Any]) -> str:
         shown["job"] = f"{fields['queue']} {fields['id']}" + (f" ({fields['label']})" if fields.get("label") else "")
         if fields.get("from"):
             shown["job"] += f", element {fields['from']},"
-    return ALL_EVENTS[event][1].format(**shown)
+    of = f"{fields['pipeline']}, run {fields['run']}: " if fields.get("run") else ""
+    return of + ALL_EVENTS[event][1].format(**shown)
 
 
 def sentence(event: str, fields: dict[str, Any]) -> str:
@@ -98,11 +102,11 @@ def sentence(event: str, fields: dict[str, Any]) -> str:
 
 
 class LogLine(logging.Formatter):
-    """Lines for people. On a terminal each first wipes the progress line that may stand there."""
+    """Lines for people. On a terminal each first wipes the progress that may stand there, and below."""
 
     def __init__(self, *, terminal: bool) -> None:
         super().__init__()
-        self._wipe = "\r\x1b[K" if terminal else ""
+        self._wipe = WIPE if terminal else ""
 
     def format(self, record: logging.LogRecord) -> str:
         """Time, level where it is worth a word, sentence; control characters made visible."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from workqueue.run.events import encodable
 
-OURS = f"{os.sep}workqueue{os.sep}run{os.sep}"
+OURS = (f"{os.sep}workqueue{os.sep}run{os.sep}", f"{os.sep}workqueue{os.sep}pipeline{os.sep}stage_calls")
 """What the path of a frame of ours has in it."""
 LONGEST_TRACE = 20_000
 """Characters of a traceback that are kept; the end of it tells most."""
@@ -18,7 +18,7 @@ def record(kind: str, error: BaseException) -> dict[str, Any]:
     """What is kept of an exception; the traceback begins in the handler."""
     kept = {"kind": kind, "type": type(error).__name__, "message": words_of(error)[:LONGEST_TRACE]}
     lines = traceback.format_exception(type(error), error, error.__traceback__)
-    own = [line for line in lines if OURS not in line]
+    own = [line for line in lines if not any(ours in line for ours in OURS)]
     if any(line.lstrip().startswith("File ") for line in own):
         kept["traceback"] = encodable("".join(own))[-LONGEST_TRACE:]
     return kept

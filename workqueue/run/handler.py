@@ -11,14 +11,15 @@ import inspect
 import os
 import sys
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from workqueue.errors import HandlerNotFound
+from workqueue.run.staged import Staged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import ModuleType
 
 FORMS = "use module:function, package.module:object.method or ./file.py:function"
@@ -26,33 +27,45 @@ FORMS = "use module:function, package.module:object.method or ./file.py:function
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """A function that takes a Job, and whether it is to be awaited."""
+    """A function that takes a Job, and whether it is to be awaited; or one for each of several queues."""
 
     call: Callable[[Any], Any]
     is_async: bool = False
+    stages: Mapping[str, Handler] = field(default_factory=dict)
 
     @classmethod
     def of(cls, function: Callable[[Any], Any]) -> Handler:
-        """Wrap a function."""
+        """Wrap a function, or what has one for each of its queues."""
+        if isinstance(function, Staged):
+            stages = {queue: cls.of(each) for queue, each in function.stage_handlers().items()}
+            return cls(function, stages=stages)
         is_coroutine = inspect.iscoroutinefunction
         return cls(function, is_coroutine(function) or is_coroutine(type(function).__call__))
 
 
 def load_handler(spec: str) -> Handler:
-    """Import what `spec` names; raises HandlerNotFound, which says what there is instead."""
-    place, colon, path = spec.rpartition(":")
-    if not colon or not place or not path:
-        raise HandlerNotFound(f"--handler {spec!r}: {FORMS}")
-    module = load_file(place) if place.endswith(".py") or "/" in place else load_module(place)
-    target: Any = module
-    for part in path.split("."):
-        if not hasattr(target, part):
-            raise HandlerNotFound(f"--handler {spec!r}: {missing(target, part, place)}")
-        target = getattr(target, part)
+    """Import the handler that `spec` names; raises HandlerNotFound, which says what there is instead."""
+    target = load_object(spec)
     if not callable(target):
+        path = spec.rpartition(":")[2]
         raise HandlerNotFound(f"--handler {spec!r}: {path} is {type(target).__name__}, nothing that can be called")
     check_signature(spec, target)
     return Handler.of(target)
+
+
+def load_object(
+    spec: str, what: str = "--handler ", forms: str = FORMS, is_wanted: Callable[[Any], bool] = callable
+) -> Any:
+    """Import what `spec` names; raises HandlerNotFound, which says what there is instead."""
+    place, colon, path = spec.rpartition(":")
+    if not colon or not place or not path:
+        raise HandlerNotFound(f"{what}{spec!r}: {forms}")
+    target: Any = load_file(place) if place.endswith(".py") or "/" in place else load_module(place)
+    for part in path.split("."):
+        if not hasattr(target, part):
+            raise HandlerNotFound(f"{what}{spec!r}: {missing(target, part, place, is_wanted)}")
+        target = getattr(target, part)
+    return target
 
 
 def check_signature(spec: str, target: Callable[..., Any]) -> None:
@@ -117,11 +130,11 @@ def modules_in(directory: str) -> list[str]:
     return [os.path.splitext(name)[0] for name in os.listdir(directory) if name.endswith(".py")]
 
 
-def missing(target: object, part: str, place: str) -> str:
+def missing(target: object, part: str, place: str, is_wanted: Callable[[Any], bool] = callable) -> str:
     """What `target` has instead of `part`."""
-    names = [name for name, value in vars(target).items() if callable(value) and not name.startswith("_")]
+    names = [name for name, value in vars(target).items() if is_wanted(value) and not name.startswith("_")]
     own = [name for name in names if getattr(getattr(target, name), "__module__", None) == vars(target).get("__name__")]
     close = get_close_matches(part, own or names, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    listed = ", ".join((own or names)[:12]) or "nothing that can be called"
+    listed = ", ".join((own or names)[:12]) or ("nothing that can be called" if is_wanted is callable else "none")
     return f"{place} has no {part!r}{hint} It has {listed}" if hint else f"{place} has no {part!r}; it has {listed}"

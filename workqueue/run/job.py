@@ -6,20 +6,23 @@ import os
 import threading
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal
 
-from workqueue.engine.newjob import NOTHING, give, new_job
-from workqueue.errors import BadInput, WrongState
+from workqueue.batch import staged_job
+from workqueue.engine.newjob import NOTHING
+from workqueue.errors import WrongState
 from workqueue.jobs.content import decode_payload, encode_json
 from workqueue.jobs.ids import milliseconds, moment
 from workqueue.producer import JobRef
+from workqueue.run.job_batch import JobBatch
 from workqueue.run.notes import Notes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
     from typing import Unpack
 
     from workqueue.engine.directory import DirectoryEngine
     from workqueue.engine.newjob import Wishes
-    from workqueue.engine.protocol import Claim
+    from workqueue.engine.protocol import Claim, NewJob
     from workqueue.run.board import Board
     from workqueue.run.notes import HasToLeave
 
@@ -33,7 +36,9 @@ class Job:
     A handler should be idempotent: a job whose worker dies is run again, under the same `id`, with the next `attempt`.
     """
 
-    __slots__ = ("_board", "_claim", "_engine", "_has_to_leave", "_notes", "_payload", "_pid", "max_attempts")
+    __slots__ = (
+        "_board", "_claim", "_engine", "_has_to_leave", "_may_submit", "_notes", "_payload", "_pid", "max_attempts",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -49,6 +54,8 @@ class Job:
         self._notes: Notes | None = None
         self._payload = UNREAD
         self._pid = os.getpid()
+        self._may_submit: Callable[[str], None] | None = None
+        """Raises for a queue that the handler may not submit to."""
         self.max_attempts: int = claim.options.max_attempts or engine.settings(claim.queue).max_attempts
 
     def __repr__(self) -> str:
@@ -137,12 +144,20 @@ class Job:
         Payload, file and `wishes` are those of `Producer.submit`. If the run fails or dies there is no such job; nor if
         another job has its `key` by then. A key that this job has passes to the child.
         """
-        if mode not in {"link", "copy"}:
-            raise BadInput(f"mode {mode!r}: a file is staged by link or copy; the file itself stays where it is")
+        job = staged_job(self._engine, queue, payload, file, mode, wishes)
+        return JobRef(self._engine, self._stage(job), queue, created=True)
+
+    @property
+    def batch(self) -> JobBatch | None:
+        """The batch that this job is a member of, to add members to it; None if it is in none."""
+        batch = self._claim.options.batch
+        return None if batch is None else JobBatch(self._engine, batch, self._stage)
+
+    def _stage(self, job: NewJob) -> str:
         self._check_process()
-        job = new_job(self._engine.root.clock, queue, wishes)
-        give(job, payload, file, mode)
-        return JobRef(self._engine, self._engine.stage_job(self._claim, job), queue, created=True)
+        if self._may_submit is not None:
+            self._may_submit(job.queue)
+        return self._engine.stage_job(self._claim, job)
 
     def output(self, path: str | os.PathLike[str], mode: str = "wb", *, permissions: int = 0o666) -> IO[Any]:
         """Open a file for writing, in a ``with`` block: it is at `path` when this run succeeds, and never before.
@@ -204,6 +219,16 @@ class Job:
             if self._notes is None:
                 self._notes = Notes(self._engine, self._claim, self._board, self._has_to_leave)
             return self._notes
+
+
+def restrict(job: Job, may_submit: Callable[[str], None]) -> None:
+    """Let the handler submit to no queue for which this raises."""
+    job._may_submit = may_submit  # noqa: SLF001 - no business of a handler's
+
+
+def root_of(job: Job) -> str:
+    """The path of the job's root, for the programs that a handler starts."""
+    return job._engine.root.path  # noqa: SLF001 - no business of a handler's
 
 
 def told_by(job: Job) -> Notes | None:

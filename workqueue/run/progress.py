@@ -6,13 +6,15 @@ Jobs that tell how far they have come count in part, so that the line moves, and
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from workqueue.jobs.durations import spoken
 from workqueue.jobs.states import State
+from workqueue.run.events import WIPE
 
 if TYPE_CHECKING:
     from workqueue.engine.directory import DirectoryEngine
+    from workqueue.run.crew import Crew
     from workqueue.run.summary import Summary
 
 WIDTH = 24
@@ -20,6 +22,36 @@ MOST_SHARES = 4
 """Running jobs of which it is said how far each has come."""
 MEMORY = 10.0
 """Seconds over which the rate is taken, so that the time to go follows what happens now."""
+
+
+class Display(Protocol):
+    """What a supervisor shows while it works."""
+
+    interval: float
+    """Seconds between two looks."""
+
+    def look(self, crew: Crew, summary: Summary) -> None: ...
+    def close(self) -> None: ...
+
+
+class Rate:
+    """How many a second, over the last seconds."""
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[float, float]] = []
+
+    def of(self, now: float, count: float) -> float:
+        """The rate at which the count has grown; `now` is on the monotonic clock."""
+        self._seen.append((now, count))
+        while self._seen[0][0] < now - MEMORY:
+            self._seen.pop(0)
+        first, was = self._seen[0]
+        return (count - was) / (now - first) if now > first else 0.0
+
+
+def bar_of(part: float, width: int) -> str:
+    """A bar that is filled in part."""
+    return f"{'█' * int(part * width):░<{width}}"
 
 
 class Progress:
@@ -35,7 +67,11 @@ class Progress:
         self._next = self._next_count = 0.0
         self._left = 0
         self._ended_at_count = 0
-        self._seen: list[tuple[float, float]] = []
+        self._rate = Rate()
+
+    def look(self, crew: Crew, summary: Summary) -> None:
+        """Draw what the crew has done and does."""
+        self.show(crew.counts(), summary, [run.share for run in crew.runs()])
 
     def show(self, counts: dict[str, int], summary: Summary, shares: list[float]) -> None:
         """Draw the line, unless it was drawn just now; `shares`: how much is done of each job that runs."""
@@ -48,9 +84,9 @@ class Progress:
         self._count(now, ended)
         left = max(len(shares), self._left - (ended - self._ended_at_count))
         came = ended + sum(shares)
-        rate = self._rate(now, came)
-        bar = "█" * int((came / (ended + left) if ended + left else 1.0) * WIDTH)
-        text = f"{bar:░<{WIDTH}} {counts.get('done', 0)} done, {failed} failed, {left} left"
+        rate = self._rate.of(now, came)
+        bar = bar_of(came / (ended + left) if ended + left else 1.0, WIDTH)
+        text = f"{bar} {counts.get('done', 0)} done, {failed} failed, {left} left"
         if rate > 0:
             text += f", {rate:.3g}/s, {spoken((ended + left - came) / rate)} to go"
         told = sorted((share for share in shares if share), reverse=True)[:MOST_SHARES]
@@ -67,19 +103,12 @@ class Progress:
         self._ended_at_count = ended
         self._next_count = now + max(1.0, 50 * (self._clock.monotonic() - now))
 
-    def _rate(self, now: float, ended: float) -> float:
-        self._seen.append((now, ended))
-        while self._seen[0][0] < now - MEMORY:
-            self._seen.pop(0)
-        first, was = self._seen[0]
-        return (ended - was) / (now - first) if now > first else 0.0
-
     def _draw(self, text: str) -> None:
         width = shutil.get_terminal_size().columns - 1
-        self._stream.write(f"\r\x1b[K{text[:width]}")
+        self._stream.write(f"{WIPE}{text[:width]}")
         self._stream.flush()
 
     def close(self) -> None:
         """Wipe the line."""
-        self._stream.write("\r\x1b[K")
+        self._stream.write(WIPE)
         self._stream.flush()

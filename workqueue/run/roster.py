@@ -80,6 +80,7 @@ class Roster:
             self._forget_link(member)  # it is dying: its pidfd tells when it is dead
         elif packet.kind == "+":
             self._dealer.settle(member.queue, member.dealt)
+            self._crew.tallies.take(member)
             member.dealt = []
             member.is_free = member.has_started = True
         elif packet.kind == "U":

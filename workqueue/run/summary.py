@@ -30,6 +30,8 @@ class Summary:
     """Jobs given back uncharged when the run was stopped."""
     lost: int = 0
     """Names that another supervisor's worker claimed first."""
+    rejects: int = 0
+    """Records that handlers put aside."""
     attempts: int = 0
     seconds: float = 0.0
     drained: bool = False

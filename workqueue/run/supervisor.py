@@ -16,13 +16,15 @@ import signal
 import sys
 from typing import TYPE_CHECKING
 
-from workqueue.engine import housekeeping, recovery
+from workqueue.engine import housekeeping, overs, recovery
 from workqueue.engine.dealer import Dealer
 from workqueue.errors import FsqError, NotARoot, StoreError, told
 from workqueue.run.crew import Crew
+from workqueue.run.dealing import Dealing
 from workqueue.run.events import emit
 from workqueue.run.limits import Limits
 from workqueue.run.roster import Roster
+from workqueue.run.sharing import FirstNamed
 from workqueue.run.signals import Signals, stop_self
 from workqueue.run.summary import Summary, tell_recovered
 from workqueue.run.wakeup import Wakeups
@@ -32,17 +34,14 @@ if TYPE_CHECKING:
 
     from workqueue.engine.directory import DirectoryEngine
     from workqueue.engine.protocol import Settled
-    from workqueue.run.crew import Member
     from workqueue.run.handler import Handler
     from workqueue.run.options import RunOptions
-    from workqueue.run.progress import Progress
+    from workqueue.run.progress import Display
 
 SWEEP = 1.0
 """Seconds between looks for claims whose owner is dead."""
 TIDY = 60.0
 """Seconds between clean-ups."""
-DEALS = (2e5, 64), (1e6, 16), (1e7, 4)
-"""Nanoseconds that a job takes, and how many shorter ones are dealt at a time; longer ones singly: none waits."""
 FOREVER = float("inf")
 
 
@@ -54,7 +53,7 @@ class Supervisor:
         engine: DirectoryEngine,
         load: Callable[[], Handler],
         options: RunOptions,
-        progress: Progress | None = None,
+        progress: Display | None = None,
         selector: selectors.BaseSelector | None = None,
     ) -> None:
         self._root = engine.root
@@ -66,6 +65,7 @@ class Supervisor:
         self._summary = Summary()
         self._dealer = Dealer(self._root, list(options.queues))
         self._crew = Crew(engine, load, options.max_jobs, self._forget)
+        self._dealing = Dealing(self._dealer, self._crew, options.sharing or FirstNamed(options.queues))
         self._roster = Roster(self._crew, options.crew_size, self._dealer, self._selector, self._tell)
         self._limits = Limits(self._root, self._crew, options)
         self._keepers = [housekeeping.DoneKeeper(self._root, queue) for queue in options.queues]
@@ -92,7 +92,8 @@ class Supervisor:
                 if self._progress:
                     self._progress.close()
         self._summary.add(self._crew.totals, self._clock.monotonic() - started)
-        emit("drained" if self._summary.drained else "stopped", self._crew.journal, summary=str(self._summary))
+        named, text = self._options.named, str(self._summary)
+        emit("drained" if self._summary.drained else "stopped", self._crew.journal, summary=text, **named)
         return self._summary
 
     # -- one turn ----------------------------------------------------------------------------------------------
@@ -106,7 +107,8 @@ class Supervisor:
         names = ", ".join(self._options.queues)
         count = len(self._crew.members)
         workers = f"{count} worker{'s' if count > 1 else ''}"
-        emit("started", self._crew.journal, workers=workers, queues=names, root=self._root.path)
+        named, root = self._options.named, self._root.path
+        emit("started", self._crew.journal, workers=workers, queues=names, root=root, **named)
 
     def _turn(self) -> None:
         """Wait for something to happen, and react to it."""
@@ -121,7 +123,7 @@ class Supervisor:
         except OSError as error:
             self._survive(error)
         if self._progress:
-            self._progress.show(self._crew.counts(), self._summary, self._crew.shares())
+            self._progress.look(self._crew, self._summary)
 
     def _go_on(self) -> None:
         """Keep the workers at work, or bring them to an end."""
@@ -137,7 +139,7 @@ class Supervisor:
         self._roster.replace_missing()
         if not self._paused:
             self._wakeups.refresh(busy=self._crew.running() > 0)
-            self._deal()
+            self._dealing.deal()
             self._stop_if_drained()
 
     def _survive(self, error: OSError) -> None:
@@ -171,21 +173,6 @@ class Supervisor:
             wait = min(wait, self._progress.interval)
         return max(0.0, wait)
 
-    def _deal(self) -> None:
-        """Give names to the workers that are free."""
-        for member in self._crew.members:
-            if member.is_free and not member.is_told:
-                dealt = self._dealer.deal(self._share(member))
-                if dealt is None:
-                    return
-                member.deal(*dealt)
-
-    def _share(self, member: Member) -> int:
-        """How many names to deal at a time."""
-        mean = member.board.mean_ns()
-        count = 1 if mean is None else next((count for below, count in DEALS if mean < below), 1)
-        return max(1, min(count, len(self._dealer) // len(self._crew.members)))
-
     def _stop_if_drained(self) -> None:
         if not self._options.drain or len(self._dealer) or not all(member.is_free for member in self._crew.members):
             return
@@ -203,6 +190,7 @@ class Supervisor:
         """Count and tell what became of a dead worker's claim; a job that is ready again is dealt at once."""
         if isinstance(found, str) and not self._is_news(found):
             return
+        self._crew.tallies.recovered(found)
         ready = tell_recovered(found, self._summary, self._crew.journal)
         if ready is not None and ready[0] in self._dealer.queues:
             self._dealer.add(*ready)
@@ -224,6 +212,8 @@ class Supervisor:
         if now >= self._next_tidy:
             self._next_tidy = now + TIDY
             housekeeping.prune_journal(self._root)
+            for trouble in overs.tidy(self._root):
+                self._tell(trouble)
             for queue, keeper in zip(self._options.queues, self._keepers, strict=True):
                 housekeeping.clean_tmp(self._root, queue)
                 keeper.prune()
@@ -270,6 +260,8 @@ class Supervisor:
             return
         self._paused = True
         emit("paused")
+        if self._progress:
+            self._progress.close()
         if sys.stdin is not None and sys.stdin.isatty():
             stop_self()
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 from workqueue.engine import marks
 from workqueue.errors import Stopped
 from workqueue.run import board as b
-from workqueue.run import elements
+from workqueue.run import elements, splits
 from workqueue.run.events import EVENTS, LOGGER, emit
 from workqueue.run.failures import brief, cause, record
 from workqueue.run.job import Job, told_by
@@ -130,11 +130,12 @@ def _finish(engine: DirectoryEngine, claim: Claim, verdict: Done, board: Board) 
         told: dict[str, Any] = {"counts": verdict.counts} if verdict.counts else {}
         if claim.staged is not None and claim.staged.rejected:
             told["rejects"] = claim.staged.rejected
+            board.count(b.REJECTS, claim.staged.rejected)
         if verdict.array is not None:
-            told |= elements.figures(verdict.array)
+            told |= splits.figures(verdict.array)
         _tell(board, b.DONE, "finished", claim, done=done, took=board.seconds(), **told)
         if verdict.array is not None and done:
-            elements.tell(engine, claim, verdict.array, board)
+            splits.tell(engine, claim, verdict.array, board)
 
 
 def _again(engine: DirectoryEngine, claim: Claim, error: dict[str, Any], delay: float | None, board: Board) -> None:
@@ -174,7 +175,8 @@ def _unless_cancelled(engine: DirectoryEngine, claim: Claim, board: Board) -> bo
     if not marks.is_marked(engine.root, claim.id):
         return True
     dropped = engine.drop(claim)
-    marks.clear(engine.root, claim.id)
+    if dropped:  # else the order is for whoever has the job now
+        marks.clear(engine.root, claim.id)
     _tell(board, b.CANCELLED, "cancelled", claim, done=dropped, took=board.seconds())
     return False
 

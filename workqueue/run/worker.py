@@ -10,12 +10,14 @@ from workqueue.clock import CLOCK, Clock
 from workqueue.engine.directory import DirectoryEngine
 from workqueue.engine.find_root import find_root
 from workqueue.engine.root import DEFAULT_QUEUE, Root
+from workqueue.engine.settings import suggestion
 from workqueue.errors import BadSetting
 from workqueue.jobs.durations import seconds, size
 from workqueue.run.handler import Handler, load_handler
 from workqueue.run.options import GRACE, RunOptions
 from workqueue.run.program import Program
 from workqueue.run.progress import Progress
+from workqueue.run.staged import plans_elsewhere, plans_of, settings_of, sharing_of
 from workqueue.run.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from workqueue.run.job import Job
+    from workqueue.run.staged import StagePlan
     from workqueue.run.summary import Summary
 
 
@@ -71,11 +74,14 @@ class Worker:
             "max_attempts": max_attempts, "backoff": backoff, "timeout": timeout, "keep_done": keep_done,
             "reject_limit": reject_limit,
         }  # fmt: skip
-        self._root = Root(find_root(root), overrides=overrides, clock=clock)
-        for queue in self._options.queues:
-            self._root.make_queue(queue)
         self._handler = handler
         self._program = program
+        stages = planned(handler, self._options.queues)
+        if stages:
+            self._options = replace(self._options, sharing=sharing_of(stages, self._options.queues))
+        self._root = Root(find_root(root), overrides=overrides, stages=settings_of(stages), clock=clock)
+        for queue in (*self._options.queues, *(stage.name for stage in stages)):
+            self._root.make_queue(queue)
 
     def run(self, *, drain: bool = False, progress: bool = False) -> Summary:
         """Work until stopped by SIGTERM or SIGINT; with `drain`, until nothing is ready, running or to be retried.
@@ -90,7 +96,7 @@ class Worker:
     def _loader(self) -> Callable[[], Handler]:
         """What gives a worker its handler. One named by text is imported by each worker: it may start threads."""
         if self._program is not None:
-            found = Handler.of(Program(self._program, self._root.path))
+            found = Handler.of(Program(self._program))
             return lambda: found
         if isinstance(self._handler, str):
             spec = self._handler
@@ -98,3 +104,14 @@ class Worker:
         assert self._handler is not None
         given = Handler.of(self._handler)
         return lambda: given
+
+
+def planned(handler: object, queues: tuple[str, ...]) -> tuple[StagePlan, ...]:
+    """What a pipeline tells of its stages; raises BadSetting for a queue that is none of them."""
+    stages = plans_elsewhere(lambda: load_handler(handler).call) if isinstance(handler, str) else plans_of(handler)
+    known = [stage.name for stage in stages]
+    for queue in queues if stages else ():
+        if queue not in known:
+            hint = suggestion(queue, known)
+            raise BadSetting(f"queue {queue!r} is no stage of this pipeline{hint} (fsq run takes all of them)")
+    return stages

@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from workqueue.errors import of_path
+from workqueue.store.kernel import commit_transaction, rename_noreplace
 from workqueue.store.newfile import Creating
 
 if TYPE_CHECKING:
@@ -27,23 +28,6 @@ READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 CREATE = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 COPY_CHUNK = 1 << 20
-AT_FDCWD, RENAME_NOREPLACE = -100, 1
-
-
-def rename_noreplace(source: str, target: str) -> bool:
-    """renameat2(2) with RENAME_NOREPLACE; False where this kernel, C library or file system does not have it."""
-    import ctypes
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    if not hasattr(libc, "renameat2"):
-        return False
-    names = os.fsencode(source), os.fsencode(target)
-    if libc.renameat2(AT_FDCWD, names[0], AT_FDCWD, names[1], RENAME_NOREPLACE) == 0:
-        return True
-    code = ctypes.get_errno()
-    if code in {errno.ENOSYS, errno.EINVAL}:
-        return False
-    raise OSError(code, os.strerror(code), source, None, target)
 
 
 class Fs:
@@ -120,6 +104,14 @@ class Fs:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def commit(self, path: str) -> bool:
+        """Return when all that was renamed or removed is so on the disk; False: only btrfs has a call for it."""
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            return commit_transaction(fd)
         finally:
             os.close(fd)
 
@@ -202,6 +194,12 @@ class Fs:
         return True
 
     # -- made of the above -------------------------------------------------------------------------------------
+
+    def sync_moves(self, *directories: str) -> None:
+        """Return when what was renamed or removed in these directories, synced in this order, is so on the disk."""
+        if not self.commit(directories[0]):
+            for path in directories:
+                self.sync_dir(path)
 
     def ensure_dir(self, path: str, mode: int = 0o700) -> bool:
         """Make a directory unless it is there, its parent's entry synced either way; True if it is new.
