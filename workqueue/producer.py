@@ -14,7 +14,6 @@ from workqueue.engine.root import DEFAULT_QUEUE, Root, init
 from workqueue.engine.settings import whole
 from workqueue.errors import BadSetting, NoSuchJob
 from workqueue.jobs import names
-from workqueue.jobs.arrays import arrays
 from workqueue.jobs.content import encode_payload
 from workqueue.jobs.durations import seconds
 from workqueue.jobs.states import ENDED, State
@@ -145,6 +144,8 @@ class Producer:
         from the iterable as they are needed, up to a thousand arrays come as one batch, all or nothing, and `on_batch`
         is called with the ids of each as soon as it is safe.
         """
+        from workqueue.jobs.arrays import arrays
+
         if wishes.get("key") is not None or wishes.get("key_for") is not None:
             raise BadSetting("an array takes no key; its elements are one job")
         like = new_job(self._clock, queue, wishes, durable=durable)

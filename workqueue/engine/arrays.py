@@ -163,7 +163,8 @@ def mark_of(root: Root, job_id: str, index: int) -> bytes:
 def forget(root: Root, job_id: str) -> None:
     """Let the array's next run begin anew."""
     with told(f"forget how far job {job_id} has come", path(root, job_id)):
-        root.fs.discard(path(root, job_id))
+        if root.fs.exists(path(root, job_id)):
+            root.fs.discard(path(root, job_id))
 
 
 # -- elements that fail --------------------------------------------------------------------------------------------
