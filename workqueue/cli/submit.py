@@ -142,7 +142,8 @@ def submit(
         )
         submit_lines(producer, options, as_json=as_json, decode=json_lines, array=array)
         return
-    refuse_with("an array takes its elements from --lines or --json-lines", array=array is not None)
+    if array is not None:
+        raise BadInput("--array goes with --lines or --json-lines, whose lines are its elements")
     if wait and keep is None:
         options["keep"] = KEEP_WHILE_WAITING
     given = read_payload(payload, raw=raw) if file is None else NOTHING
