@@ -92,7 +92,7 @@ class Marks:
         records.make(self._root, self._claim)
         where = path(self._root, self._claim.id)
         try:
-            self._fd = self._root.fs.create(where, access=os.O_RDWR)
+            self._fd = self._root.fs.create(where, 0o600, os.O_RDWR)
         except FileExistsError:
             self._fd = self._root.fs.open_slot(where)
             found = os.pread(self._fd, self._count, 0)

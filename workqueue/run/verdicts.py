@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from workqueue.run.board import Board
     from workqueue.run.notes import HasToLeave
 
+__all__ = ["Again", "Done", "Left", "Never", "PutOff", "Unreadable", "Verdict", "attempt", "of_exception", "settle"]
+
 
 def attempt(
     engine: DirectoryEngine,
