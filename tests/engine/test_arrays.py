@@ -67,7 +67,7 @@ def test_an_array_cut_off_anywhere_hands_all_over_once_and_runs_nothing_again_th
         elements.check(blamed | ({7} if after_a_death else set()))
         if not fs.reached:
             break
-    assert len(final) > 2, "it proves nothing"
+    assert len(final) > 1, "it proves nothing"
 
 
 def test_a_poison_element_is_run_once_in_its_array_and_others_go_on_from_where_they_were(

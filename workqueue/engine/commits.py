@@ -72,8 +72,6 @@ def complete(root: Root, run: str) -> None:
     root.fs.sync_moves(root.space(claim.queue, "done"), root.space(claim.queue, "cur"))
     for directory in _publish(root, run, found, claim):
         root.fs.sync_moves(directory)
-    for item in found.items:
-        _leave_batch(root, item)
     outputs.discard(root, found.dropped)
     root.fs.discard(manifest.path(root, run))
     settle.forget(root, claim)
@@ -153,14 +151,6 @@ def _drop_child(root: Root, source: str, item: Item) -> None:
     if item.options is not None:
         records.remove(root, name.id)
     members.leave(root, member_of, name.id, members.How.CANCELLED)
-
-
-def _leave_batch(root: Root, item: Item) -> None:
-    """An element of an array that was split off into failed/ or corrupt/ has ended as it appears."""
-    directory, _, text = item.to.rpartition("/")
-    name, state = names.parse(text), os.path.basename(directory)
-    if item.batch is not None and name is not None and state in {State.FAILED, State.CORRUPT}:
-        members.leave(root, Options(batch=item.batch), name.id, members.BY_STATE[State(state)])
 
 
 # -- runs whose owner is dead --------------------------------------------------------------------------------------
