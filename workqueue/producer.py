@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from workqueue.clock import CLOCK, Clock
-from workqueue.engine.directory import DirectoryEngine
 from workqueue.engine.find_root import find_root
+from workqueue.engine.intake import Intake
 from workqueue.engine.newjob import NOTHING, Wishes, give, new_job
 from workqueue.engine.root import DEFAULT_QUEUE, Root, init
 from workqueue.engine.settings import whole
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from workqueue.batch import Batch, BatchRef, Callback
+    from workqueue.engine.directory import DirectoryEngine
     from workqueue.engine.newjob import Duration
     from workqueue.engine.protocol import Content
 
@@ -53,7 +54,7 @@ class Producer:
             init(path)
         self._create = create
         self._clock = clock
-        self._engine = DirectoryEngine(Root(path, clock=clock))
+        self._intake = Intake(Root(path, clock=clock))
         self.root = path
 
     def __repr__(self) -> str:
@@ -85,8 +86,8 @@ class Producer:
         job.again = again
         give(job, payload, file, mode)
         self._prepare(queue)
-        placed = self._engine.put(job)
-        return JobRef(self._engine, placed.id, placed.queue, created=placed.created)
+        placed = self._intake.put(job)
+        return JobRef(self._intake.root, placed.id, placed.queue, created=placed.created)
 
     def submit_many(
         self,
@@ -121,7 +122,7 @@ class Producer:
         like = new_job(self._clock, queue, wishes, durable=durable)
         self._prepare(queue)
         ids: list[str] = []
-        for batch in self._engine.put_many(like, contents(payloads, labels)):
+        for batch in self._intake.put_many(like, contents(payloads, labels)):
             ids += batch
             if on_batch is not None:
                 on_batch(batch)
@@ -152,7 +153,7 @@ class Producer:
         made = arrays(payloads, whole(size, "size"))
         self._prepare(queue)
         ids: list[str] = []
-        for batch in self._engine.put_arrays(like, made):
+        for batch in self._intake.put_arrays(like, made):
             ids += batch
             if on_batch is not None:
                 on_batch(batch)
@@ -172,23 +173,30 @@ class Producer:
         """
         from workqueue.batch import Batch
 
-        return Batch(self._engine, self._prepare, on_done, on_failed, label)
+        return Batch(engine_of(self._intake.root), self._prepare, on_done, on_failed, label)
 
     def batch_ref(self, batch_id: str) -> BatchRef:
         """A reference to a batch known by its id."""
         from workqueue.batch import BatchRef
 
-        return BatchRef(self._engine, names.checked_id(batch_id))
+        return BatchRef(engine_of(self._intake.root), names.checked_id(batch_id))
 
     def ref(self, job_id: str, queue: str = "") -> JobRef:
         """A reference to a job known by its id."""
-        return JobRef(self._engine, names.checked_id(job_id), queue, created=False)
+        return JobRef(self._intake.root, names.checked_id(job_id), queue, created=False)
 
     # -- inside ------------------------------------------------------------------------------------------------
 
     def _prepare(self, queue: str) -> None:
         if self._create:
-            self._engine.make_queue(queue)
+            self._intake.make_queue(queue)
+
+
+def engine_of(root: Root) -> DirectoryEngine:
+    """Return the whole engine; who only submits does without."""
+    from workqueue.engine.directory import DirectoryEngine
+
+    return DirectoryEngine(root)
 
 
 def contents(payloads: Iterable[Any], labels: Iterable[str] | None) -> Iterator[Content]:
@@ -206,10 +214,10 @@ class JobRef:
     `created` is False if the job's key was taken: then this is the job that has it.
     """
 
-    __slots__ = ("_engine", "created", "id", "queue")
+    __slots__ = ("_root", "created", "id", "queue")
 
-    def __init__(self, engine: DirectoryEngine, job_id: str, queue: str, *, created: bool) -> None:
-        self._engine = engine
+    def __init__(self, root: Root, job_id: str, queue: str, *, created: bool) -> None:
+        self._root = root
         self.id = job_id
         self.queue = queue
         self.created = created
@@ -222,6 +230,10 @@ class JobRef:
 
     def __hash__(self) -> int:
         return hash(self.id)
+
+    @property
+    def _engine(self) -> DirectoryEngine:
+        return engine_of(self._root)
 
     def state(self) -> State | None:
         """Where the job is; None if nowhere: finished and not kept, cancelled, or never here."""

@@ -46,7 +46,7 @@ def html(connection: duckdb.DuckDBPyConnection, airlines: dict[str, str]) -> str
     loader = jinja2.FileSystemLoader(os.path.dirname(os.path.abspath(__file__)))
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     [everything] = tables["all"]
-    return environment.get_template(TEMPLATE).render(tables=tables, titles=TITLES, all=everything)
+    return str(environment.get_template(TEMPLATE).render(tables=tables, titles=TITLES, all=everything))
 
 
 def rows(connection: duckdb.DuckDBPyConnection, name: str) -> list[dict[str, Any]]:

@@ -71,3 +71,31 @@ def test_mistakes_are_one_line(fsq: Fsq, producer: Producer) -> None:
         assert (result.status, result.out) == (status, ""), result
         assert text in result.err
         assert result.err.count("\n") == 1
+
+
+def test_a_report_of_a_batch_is_of_its_members_alone(fsq: Fsq, producer: Producer) -> None:
+    """Of those that members have added, too, and whether it goes on or is over."""
+    producer.submit("stranger")
+    with producer.batch() as batch:
+        batch.submit_many(["good", "bad", "adds"])
+
+    def handle_and_add(job: Job) -> None:
+        handle(job)
+        if job.payload == "adds":
+            assert job.batch is not None
+            job.batch.submit("good", queue="publish")
+
+    for queues in (["default"], ["publish"]):
+        fsq.drain(handle_and_add, queues=queues)
+        report = json.loads(fsq("-r", fsq.root, "report", "--batch", batch.id[-6:], "--json").out)
+        assert report["batch"] == batch.id
+        (default, *others) = report["queues"]
+        assert (default["queue"], default["done"], default["failed"]) == ("default", 2, 1)
+        assert [group["reason"] for group in default["failed_now"]] == ["Reject: on purpose"]
+        assert [(one["queue"], one["done"]) for one in others] == [("publish", 1)] * (queues == ["publish"])
+    assert f"batch {batch.id}\n" in fsq("-r", fsq.root, "report", "--batch", batch.id).out
+    assert f"Batch {batch.id}." in fsq("-r", fsq.root, "report", "--batch", batch.id, "--html", "-").out
+    for words, complaint in ((("--since", "1h"), "it does not go with since"), (("--run", "last"), "--run or --batch")):
+        refused = fsq("-r", fsq.root, "report", "--batch", batch.id, *words)
+        assert (refused.status, complaint in refused.err) == (2, True)
+    assert fsq("-r", fsq.root, "report", "--batch", "01JD8Z7Q4M9X3V2T6B1C0N5KEY").status == 4

@@ -14,6 +14,7 @@ import pytest
 
 from support.processes import descendants, until
 from workqueue import Producer
+from workqueue.engine.directory import DirectoryEngine
 from workqueue.engine.root import Root, init
 from workqueue.engine.settings import SettingsFile
 from workqueue.errors import BadPipeline, BadSetting
@@ -69,7 +70,7 @@ def run(fsq: Fsq, *words: str, **how: Any) -> Any:
 
 
 def submitted(fsq: Fsq, payload: Any, queue: str = "extract") -> None:
-    Producer(fsq.root, create=True)._engine.make_queue(queue)
+    DirectoryEngine(Root(Producer(fsq.root, create=True).root)).make_queue(queue)
     Producer(fsq.root).submit(payload, queue=queue, durable=False)
 
 
@@ -147,7 +148,7 @@ def test_a_limit_is_never_exceeded_and_workers_go_where_the_work_is(fsq: Fsq) ->
 
     pipeline.stage(name="extract", to="load", workers=1)(noted)
     pipeline.stage(name="load", limit=1)(noted)
-    Producer(fsq.root)._engine.make_queue("extract")
+    DirectoryEngine(Root(Producer(fsq.root).root)).make_queue("extract")
     Producer(fsq.root).submit_many(range(12), queue="extract", durable=False)
     running = fsq.fork(lambda: 1 - pipeline.run(fsq.root, drain=True, processes=4).summary.drained)
     assert running.wait() == 0, running.err
@@ -192,7 +193,8 @@ def test_after_a_hangup_the_run_goes_on_under_its_id(etl: Fsq) -> None:
     until(lambda: running.err.count(" on extract, ") == 2, "it has started anew")
     submitted(etl, 1)
     until(lambda: len(etl.names("done", "load")) == 2, "the second is through")
-    assert running.stop() == 0
+    running.signal(signal.SIGTERM)  # once: a second one would end the report as well
+    assert running.wait() == 0
     assert sorted(map(repr, results(etl))) == ["'new code'", "0"]
     started = [line.split("run ")[1][:26] for line in running.err.splitlines() if " on extract, " in line]
     assert started[0] == started[1]
@@ -270,7 +272,7 @@ def test_a_worker_and_a_drain_take_a_stages_settings(root: str) -> None:
         raise ValueError(job.max_attempts)
 
     producer = Producer(root)
-    producer._engine.make_queue("load")
+    DirectoryEngine(Root(producer.root)).make_queue("load")
     producer.submit(1, queue="load")
     assert drain(root, pipeline)["retried"] == 1
     producer.submit(1, queue="load")

@@ -14,7 +14,9 @@ import pytest
 
 from support.processes import command_of, descendants, end_descendants, has_children, is_alive, until
 from workqueue import Job, Producer
+from workqueue.engine.directory import DirectoryEngine
 from workqueue.engine.protocol import Claim
+from workqueue.engine.root import Root
 from workqueue.errors import HandlerNotFound, Interrupted
 from workqueue.run.program import Program
 
@@ -188,7 +190,7 @@ def test_a_program_ends_with_its_worker(fsq: Fsq) -> None:
 
 def claimed(producer: Producer) -> Job:
     """A job, as a handler gets it."""
-    engine = producer._engine
+    engine = DirectoryEngine(Root(producer.root))
     claim = engine.take("default", f"5-{producer.submit(0).id}-0", 1)
     assert isinstance(claim, Claim)
     return Job(engine, claim)

@@ -186,10 +186,10 @@ def test_a_resubmit_that_is_cut_off_leaves_the_records_or_the_job(root: str) -> 
         (path,) = rejects_of(root, 1)
         fs = CrashingFs(n)
         producer = Producer(root)
-        producer._engine.root.fs = fs
+        producer._intake.root.fs = fs
         fs.armed = True
         try:
-            resubmit(producer, producer._engine.root, path, "default")
+            resubmit(producer, producer._intake.root, path, "default")
         except Crash:
             fs.bury()
         count = drain(root, lambda job: list(read_rejects(job)))["done"]

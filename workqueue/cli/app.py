@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from workqueue import __version__
-from workqueue.engine.directory import DirectoryEngine
 from workqueue.engine.find_root import find_root
-from workqueue.engine.root import Root
 from workqueue.errors import BadSetting, NoSuchJob
 from workqueue.jobs import names
 from workqueue.jobs.states import State
@@ -20,6 +18,7 @@ from workqueue.jobs.states import State
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from workqueue.engine.directory import DirectoryEngine
     from workqueue.engine.protocol import Located
 
 app = typer.Typer(
@@ -122,7 +121,10 @@ def root_path(context: typer.Context, root: str | None) -> str:
 
 def open_engine(context: typer.Context, root: str | None) -> DirectoryEngine:
     """The engine of the root that is meant."""
-    return DirectoryEngine(Root(root_path(context, root)))
+    from workqueue.engine.root import Root
+    from workqueue.producer import engine_of
+
+    return engine_of(Root(root_path(context, root)))
 
 
 def chosen_queues(engine: DirectoryEngine, queues: list[str] | None) -> list[str]:

@@ -265,7 +265,7 @@ def wait(
         raise typer.Exit(wait_for_batch(find_batch(engine, batch), timeout, as_json=as_json))
     assert job_id is not None
     found = find_job(engine, job_id)
-    state = JobRef(engine, found.name.id, found.queue, created=False).wait(timeout)
+    state = JobRef(engine.root, found.name.id, found.queue, created=False).wait(timeout)
     if as_json:
         print_json({"id": found.name.id, "queue": found.queue, "state": state})
     else:

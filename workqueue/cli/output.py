@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from workqueue.run.events import encodable, visible
+from workqueue.run.printable import encodable, visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -25,7 +25,7 @@ SPARKS = "▁▂▃▄▅▆▇█"
 
 @app.command(
     epilog="Examples:  fsq report --since yesterday --until today  ·  fsq report -q load --since 1h --json  ·"
-    "  fsq report --since 1d --html report.html  ·  fsq report --run last"
+    "  fsq report --since 1d --html report.html  ·  fsq report --run last  ·  fsq report --batch G7PR1R0GWY00"
 )
 def report(
     context: typer.Context,
@@ -42,6 +42,10 @@ def report(
     run: Annotated[
         str | None,
         typer.Option("--run", metavar="ID", help="Only this run of a pipeline, from its start to its end; or last."),
+    ] = None,
+    batch: Annotated[
+        str | None,
+        typer.Option("--batch", metavar="ID", help="Only the members of this batch; its id, or the unique end of it."),
     ] = None,
     root: RootOption = None,
 ) -> None:
@@ -60,7 +64,14 @@ def report(
         raise BadSetting(f"--until {until!r} is not after --since {since!r}")
     if run is not None:
         refuse_with("--run is a time and its queues", since=since, until=until, queue=queues)
+        if batch is not None:
+            raise BadSetting("--run or --batch, not both")
         selection = Selection.of(find_run(engine.root, run))
+    elif batch is not None:
+        from workqueue.cli.batches import find_batch
+
+        refuse_with("--batch is its members, from its beginning", since=since, until=until, queue=queues)
+        selection = Selection.of_batch(engine.root, find_batch(engine, batch).id)
     else:
         selection = Selection(start, end, frozenset(chosen_queues(engine, queues)) if queues else None)
     found = make_report(engine, selection).as_dict()
@@ -80,6 +91,8 @@ def print_report(found: dict[str, Any]) -> None:
     from workqueue.pipeline import page
 
     print(f"{shown(found['root'])}: {page.period(found)}")
+    if found["batch"]:
+        print(f"batch {found['batch']}")
     if found["run"]:
         print(f"pipeline {found['pipeline']}, run {found['run']}")
     if found["workers_died"]:

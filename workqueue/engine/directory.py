@@ -1,7 +1,7 @@
 """The directory engine: every verb is one rename, link or unlink in a root.
 
 This module only gathers the verbs under the protocol's names; each one's duty, and the reason for its order of steps,
-stands in the module that does it. What a producer has no use for is imported where it is used: a submit starts often.
+stands in the module that does it. What a producer needs is apart (intake.py), because a submit starts often.
 """
 
 from __future__ import annotations
@@ -9,20 +9,18 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from workqueue.engine import batches, claims, lookup, operate, records, settle, submit
+from workqueue.engine import arrays, checkpoints, claims, lookup, operate, records, settle
+from workqueue.engine.intake import Intake
 from workqueue.engine.journal import Journal, user_name
-from workqueue.engine.limits import Limits
 from workqueue.engine.staged import Staged
-from workqueue.errors import BadPayload
-from workqueue.jobs.durations import shown_size
 from workqueue.jobs.rejects import RejectLimit, reject_limit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from workqueue.engine.arrays import Marks
     from workqueue.engine.checkpoints import Found
-    from workqueue.engine.protocol import Claim, Content, Corrupted, Engine, Located, NewJob, Placed
+    from workqueue.engine.protocol import Claim, Corrupted, Engine, Located, NewJob
     from workqueue.engine.root import Root
     from workqueue.jobs.arrays import Tally
     from workqueue.jobs.checkpoint import Checkpoint
@@ -31,83 +29,15 @@ if TYPE_CHECKING:
     from workqueue.jobs.progress import Progress
     from workqueue.jobs.states import State
 
-AS_A_FILE = "submit it as a file: submit(file=…, mode='move')"
 STAGING = threading.Lock()
 
 
-class DirectoryEngine:
+class DirectoryEngine(Intake):
     """The verbs, in one root."""
 
     def __init__(self, root: Root) -> None:
-        self.root = root
-        self.settings = root.settings
-        """What holds for the jobs of a queue."""
-        self._limits = Limits(root)
+        super().__init__(root)
         self._journal = Journal(root, "operator")
-
-    # -- queues ------------------------------------------------------------------------------------------------
-
-    def queues(self) -> list[str]:
-        """The queues there are."""
-        return self.root.queues()
-
-    def make_queue(self, queue: str) -> None:
-        """Make a queue unless it is there."""
-        self.root.make_queue(queue)
-
-    # -- submit ------------------------------------------------------------------------------------------------
-
-    def put(self, job: NewJob) -> Placed:
-        """Submit one job; the queue's limits are checked first."""
-        self.check(job)
-        return submit.put(self.root, job)
-
-    def check(self, job: NewJob) -> None:
-        """Refuse a job for which there is no queue, or no room."""
-        self.root.space(job.queue, "tmp")
-        if job.file is None:
-            self._check_payload(job.queue, len(job.payload))
-        self._limits.check(job.queue, 1, len(job.payload) if job.file is None else submit.file_size(job.file))
-
-    def check_room(self, queue: str, jobs: int, size: int) -> None:
-        """Raise QueueFull if the queue's limits do not allow so many jobs more."""
-        self._limits.check(queue, jobs, size)
-
-    def put_many(self, like: NewJob, payloads: Iterable[Content]) -> Iterator[list[JobId]]:
-        """Submit many jobs in batches, each all or nothing; yields the ids of each."""
-        self.root.space(like.queue, "tmp")
-        return self._put_many(like, payloads)
-
-    def _put_many(self, like: NewJob, payloads: Iterable[Content]) -> Iterator[list[JobId]]:
-        for batch in batches.split(self._fitting(like.queue, payloads)):
-            self._limits.check(like.queue, len(batch), sum(len(content[0]) for content in batch))
-            yield batches.put(self.root, like, batch)
-
-    def _fitting(self, queue: str, payloads: Iterable[Content]) -> Iterator[Content]:
-        for content in payloads:
-            self._check_payload(queue, len(content[0]))
-            yield content
-
-    def put_arrays(self, like: NewJob, made: Iterable[tuple[bytes, int]]) -> Iterator[list[JobId]]:
-        """Submit arrays, each the lines of its elements and their number; in batches, as `put_many` does."""
-        self.root.space(like.queue, "tmp")
-        return self._put_arrays(like, made)
-
-    def _put_arrays(self, like: NewJob, made: Iterable[tuple[bytes, int]]) -> Iterator[list[JobId]]:
-        from workqueue.engine import arrays
-
-        for group, count in arrays.groups(self.root, made):
-            for data in group:
-                self._check_payload(like.queue, len(data), "submit smaller arrays: size=…")
-            self._limits.check(like.queue, len(group), sum(map(len, group)))
-            yield arrays.put(self.root, like, group, count)
-
-    def _check_payload(self, queue: str, size: int, remedy: str = AS_A_FILE) -> None:
-        limit = self.root.settings(queue).max_payload
-        if size > limit:
-            raise BadPayload(
-                f"payload: {shown_size(size)}, max_payload of queue {queue!r} is {shown_size(limit)}; {remedy}"
-            )
 
     # -- run ---------------------------------------------------------------------------------------------------
 
@@ -129,22 +59,16 @@ class DirectoryEngine:
 
     def marks(self, claim: Claim) -> Marks:
         """How far the elements of an array have come, for the run that begins."""
-        from workqueue.engine import arrays
-
         return arrays.Marks(self.root, claim)
 
     def element_path(self, claim: Claim, index: int, line: bytes) -> str:
         """The path of a file that holds just this element of an array."""
-        from workqueue.engine import arrays
-
         return arrays.element_path(self.root, claim, index, line)
 
     def stage_element(
         self, claim: Claim, index: int, line: bytes, state: State, *, attempt: int, due: int | None, error: Any
     ) -> Name:
         """Stage an element of an array as a job of its own; no limit of its queue keeps out what is in it already."""
-        from workqueue.engine import arrays
-
         name, data = arrays.split_off(self.root, claim, index, line, attempt=attempt, due=due, error=error)
         self.stage(claim).element(claim.queue, state, name, data, claim.options.batch)
         return name
@@ -208,8 +132,6 @@ class DirectoryEngine:
 
     def save(self, claim: Claim, checkpoint: Checkpoint, *, durable: bool) -> None:
         """Keep from where the job's next run goes on."""
-        from workqueue.engine import checkpoints
-
         checkpoints.save(self.root, claim, checkpoint, durable=durable)
 
     def put_progress(self, claim: Claim, data: bytes) -> None:
@@ -244,20 +166,14 @@ class DirectoryEngine:
 
     def checkpoint(self, job_id: str) -> Found:
         """From where a job's next run goes on."""
-        from workqueue.engine import checkpoints
-
         return checkpoints.load(self.root, job_id)
 
     def tally(self, job_id: str, elements: int, *, running: bool) -> Tally:
         """How far an array has come."""
-        from workqueue.engine import arrays
-
         return arrays.tally(self.root, job_id, elements, running=running)
 
     def mark_of(self, job_id: str, index: int) -> bytes:
         """How far one element of an array has come."""
-        from workqueue.engine import arrays
-
         return arrays.mark_of(self.root, job_id, index)
 
     def progress(self, job_id: str) -> Progress | None:

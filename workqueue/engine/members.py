@@ -21,6 +21,7 @@ import contextlib
 import errno
 import os
 from enum import StrEnum
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from workqueue.engine.renames import rename
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
     from workqueue.jobs.content import Options
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+SEEN, MOST_SEEN = 256, 16
+"""How many members of a batch are remembered, as being in it, and of how many batches."""
 
 
 class How(StrEnum):
@@ -123,7 +128,7 @@ def out(root: Root, batch: str, job_id: str, how: How) -> None:
 def close(root: Root, batch: str) -> None:
     """End a batch if nobody is in it any more."""
     try:
-        if not _is_empty(place(root, batch, "open")):
+        if not _is_empty(root, batch):
             return
         # First: a power cut must not keep that open/ is gone, and lose who was in it.
         root.fs.sync_dir(place(root, batch, "ended"))
@@ -139,9 +144,21 @@ def close(root: Root, batch: str) -> None:
     overs.call_back(root, batch)
 
 
-def _is_empty(directory: str) -> bool:
+def _is_empty(root: Root, batch: str) -> bool:
+    """Whether nobody is in: while one that was seen in it is there still, no listing is needed."""
+    directory = place(root, batch, "open")
+    seen = root.seen_open.get(batch, [])
+    while seen:
+        if root.fs.exists(f"{directory}/{seen[-1]}"):
+            return False
+        seen.pop()
     with os.scandir(directory) as entries:
-        return next(entries, None) is None
+        seen = sorted(entry.name for entry in islice(entries, SEEN))
+    if len(root.seen_open) > MOST_SEEN or not seen:
+        root.seen_open.clear()
+    if seen:
+        root.seen_open[batch] = seen  # the newest last: they mostly end last
+    return not seen
 
 
 def active(root: Root) -> list[str]:

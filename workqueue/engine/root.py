@@ -76,6 +76,8 @@ class Root:
         self.submit_only = not os.access(self.path, os.R_OK)
         self.settings: Callable[[str], Settings] = SettingsFile(self.path, overrides or {}, stages=stages).of
         """The settings of a queue."""
+        self.seen_open: dict[str, list[str]] = {}
+        """Of batches: members that were in them when last looked at (members.py)."""
         self._spaces: dict[str, dict[str, str]] = {}
 
     def check_same(self) -> None:

@@ -11,7 +11,6 @@ timeout = "2m"
 from __future__ import annotations
 
 import os
-import tomllib
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -123,7 +122,10 @@ class SettingsFile:
     def _load(path: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         try:
             # It may be a link, as tools that manage settings make them; a fifo must not hang us.
-            table = tomllib.loads(FS.read(os.path.realpath(path)).decode())
+            text = FS.read(os.path.realpath(path)).decode()
+            import tomllib  # here: most roots have no such file, and a submit starts often
+
+            table = tomllib.loads(text)
         except FileNotFoundError:
             return {}, {}
         except OSError as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from workqueue.errors import BadSetting, of_path, told
 from workqueue.jobs.durations import spoken
 from workqueue.jobs.ids import moment
-from workqueue.run.events import encodable, visible
+from workqueue.run.printable import encodable, visible
 
 if TYPE_CHECKING:
     from workqueue.store.fs import Fs

@@ -11,7 +11,9 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from workqueue.engine import outcome
 from workqueue.engine.history import History
+from workqueue.errors import NoSuchBatch
 from workqueue.jobs.ids import milliseconds
 from workqueue.jobs.names import PATTERN
 from workqueue.jobs.states import State
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from workqueue.engine.directory import DirectoryEngine
     from workqueue.engine.history import Entry
+    from workqueue.engine.root import Root
     from workqueue.pipeline.runs import Run
 
 ENDS = {"finished": "done", "failed": "failed", "cancelled": "cancelled", "cancelled by hand": "cancelled"}
@@ -42,15 +45,33 @@ class Selection:
     queues: frozenset[str] | None = None
     run: Run | None = None
     """The pipeline's run that it is about: its stages stand in the order of their work, whatever they had to do."""
+    batch: str | None = None
+    """The batch that it is about."""
+    jobs: frozenset[str] | None = None
+    """The batch's members, those that members have added among them."""
 
     @classmethod
     def of(cls, run: Run) -> Selection:
         """What happened in a run's stages between its start and its end."""
         return cls(run.start, None if run.end is None else run.end + 1, frozenset(run.queues), run)
 
+    @classmethod
+    def of_batch(cls, root: Root, batch: str) -> Selection:
+        """What happened to a batch's members since it was made; raises NoSuchBatch."""
+        counts = outcome.of(root, batch)
+        if counts is None:
+            raise NoSuchBatch(f"batch {batch}: over and not kept any more (keep_batches), or never here")
+        return cls(counts.at, batch=batch, jobs=frozenset(outcome.member_ids(root, batch)))
+
     def takes(self, entry: Entry) -> bool:
         """Whether an entry counts; its time has been looked at."""
-        return self.queues is None or entry.queue in self.queues
+        if self.jobs is not None:
+            return entry.id in self.jobs or entry.event == "dropped"
+        return not entry.queue or self.queues is None or entry.queue in self.queues
+
+    def takes_job(self, job_id: str) -> bool:
+        """Whether a job counts."""
+        return self.jobs is None or job_id in self.jobs
 
 
 @dataclass(slots=True)
@@ -206,6 +227,7 @@ class Report:
             "runs": self.runs,
             "workers_died": self.workers_died,
             "dropped": self.dropped,
+            "batch": self.selection.batch,
             "run": self.selection.run.id if self.selection.run else None,
             "pipeline": self.selection.run.pipeline if self.selection.run else None,
             "queues": [self.queues[name].as_dict() for name in self._order()],
@@ -222,20 +244,22 @@ def make_report(engine: DirectoryEngine, selection: Selection) -> Report:
     for name in selection.run.queues if selection.run else ():
         report.queue(name)
     for entry in History(engine.root, selection.since or 0, selection.until).in_any_order():
-        if not entry.queue or selection.takes(entry):
+        if selection.takes(entry):
             report.add(entry)
     for queue in engine.queues():
         if selection.queues is None or queue in selection.queues:
-            groups = failed_now(engine, queue)
+            groups = failed_now(engine, queue, selection)
             if groups:
                 report.queue(queue).failed_now = groups
     return report
 
 
-def failed_now(engine: DirectoryEngine, queue: str) -> list[dict[str, Any]]:
+def failed_now(engine: DirectoryEngine, queue: str, selection: Selection) -> list[dict[str, Any]]:
     """What lies in failed/, by reason: numbers in it do not make another one. The most frequent first."""
     groups: dict[str, dict[str, Any]] = {}
     for found in engine.scan(queue, State.FAILED):
+        if not selection.takes_job(found.name.id):
+            continue
         reason = reason_of(engine.errors(found.name.id))
         alike = DIGITS.sub("#", reason)
         if alike not in groups and len(groups) >= SLOWEST * 10:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import msgspec
 
 from workqueue.jobs.durations import spoken
+from workqueue.run.printable import encodable, visible
 
 LOGGER = logging.getLogger("workqueue")
 
@@ -135,16 +136,6 @@ class JsonLine(logging.Formatter):
             name: encodable(value) if isinstance(value, str) else value for name, value in {**fields, **head}.items()
         }
         return msgspec.json.encode(line, enc_hook=str).decode()
-
-
-def encodable(text: str) -> str:
-    """The text with the bytes of file names that are no UTF-8 made visible."""
-    return text.encode(errors="backslashreplace").decode()
-
-
-def visible(text: str) -> str:
-    """The text on one line, without what could steer a terminal or break a pipe."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def log_to_stderr(*, as_json: bool, verbose: bool) -> None:

@@ -6,7 +6,7 @@ import os
 import traceback
 from typing import Any
 
-from workqueue.run.events import encodable
+from workqueue.run.printable import encodable
 
 OURS = (f"{os.sep}workqueue{os.sep}run{os.sep}", f"{os.sep}workqueue{os.sep}pipeline{os.sep}stage_calls")
 """What the path of a frame of ours has in it."""

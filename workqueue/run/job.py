@@ -145,7 +145,7 @@ class Job:
         another job has its `key` by then. A key that this job has passes to the child.
         """
         job = staged_job(self._engine, queue, payload, file, mode, wishes)
-        return JobRef(self._engine, self._stage(job), queue, created=True)
+        return JobRef(self._engine.root, self._stage(job), queue, created=True)
 
     @property
     def batch(self) -> JobBatch | None:

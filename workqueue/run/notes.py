@@ -22,7 +22,8 @@ from workqueue.errors import BadInput, Stopped, WrongState
 from workqueue.jobs.checkpoint import Checkpoint
 from workqueue.jobs.content import encode_json
 from workqueue.jobs.progress import LONGEST_UNIT, Progress, run_of
-from workqueue.run.events import emit, encodable
+from workqueue.run.events import emit
+from workqueue.run.printable import encodable
 
 if TYPE_CHECKING:
     from workqueue.engine.directory import DirectoryEngine

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from workqueue.jobs.durations import shown_size, spoken
-from workqueue.run.events import encodable, visible
+from workqueue.run.printable import encodable, visible
 
 TEXTS = {
     "watching": "watching {folder} for queue {queue}",
