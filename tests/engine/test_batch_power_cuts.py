@@ -11,6 +11,7 @@ from engine.powered import PoweredWorld
 from engine.worlds import new_job
 from support.cuts import ORDERED, POSIX, SPLIT, Model
 from workqueue.engine.members import How
+from workqueue.jobs.states import State
 
 EVERY = 2
 """Of the states that the cuts leave so many-th are tried: enough, and half as long."""
@@ -39,6 +40,7 @@ def test_a_submit_that_the_power_ends_leaves_all_members_or_none(ground: str, mo
     [
         ("finish", POSIX),
         ("finish", ORDERED),
+        ("fail", POSIX),
         ("fail", SPLIT),
         ("cancel", POSIX),
         ("hand over one", POSIX),
@@ -56,5 +58,7 @@ def test_a_last_end_that_the_power_ends_calls_back_once(ground: str, name: str, 
         run_all(world, ending)
     seen = set()
     for moment, after in islice(world.cuts(model), 0, None, EVERY):
+        if moment.over and model is not SPLIT:
+            assert after.jobs().get(claim.id) in {None, State.FAILED}, "nobody comes back into a batch that is over"
         seen.add(ended_once(after, ending) if not (moment.over and ending.adds) else How.DONE)
     assert ending.hows <= seen

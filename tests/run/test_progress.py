@@ -95,11 +95,10 @@ def test_it_fits_a_narrow_terminal(root: str, monkeypatch: pytest.MonkeyPatch) -
 def test_on_a_terminal_it_is_drawn_and_wiped(fsq: Fsq) -> None:
     """Log lines take its place; at the end nothing of it is left."""
     Producer(fsq.root).submit_many(range(3), durable=False)
-    fsq.write("etl.py", "import time\ndef load(job):\n    time.sleep(0.15)\n")
+    fsq.write("etl.py", "import time\ndef load(job):\n    time.sleep(0.3)\n")
     words = ("-r", fsq.root, "worker", "-H", "etl:load", "--drain", "-n", "1")
     result = fsq.on_terminal(*words)
     assert result.status == 0
-    assert "3 left" in result.out
     assert re.search(r"[12] done, 0 failed, [12] left", result.out)
     assert re.search(r"\r\x1b\[J\d\d:\d\d:\d\d drained: 3 done, 0 failed in \d\.\d s\r\n$", result.out)
     Producer(fsq.root).submit(0)
