@@ -466,7 +466,7 @@ def test_the_directories_are_those_of_the_code() -> None:
 
 def test_the_members_of_line_1_are_those_of_the_code() -> None:
     documented = {word for row in rows(FORMAT, "member") for word in code(row[0])}
-    assert documented == set(content.Options.__struct_fields__) - {"fsq"}
+    assert documented == set(content.Options.__struct_encode_fields__) - {"fsq"}
 
 
 def test_the_example_of_a_content_is_read() -> None:

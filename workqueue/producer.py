@@ -11,6 +11,7 @@ from workqueue.engine.find_root import find_root
 from workqueue.engine.intake import Intake
 from workqueue.engine.newjob import NOTHING, Wishes, give, new_job
 from workqueue.engine.root import DEFAULT_QUEUE, Root, init
+from workqueue.engine.settings import whole
 from workqueue.errors import BadSetting, NoSuchJob
 from workqueue.jobs import names
 from workqueue.jobs.content import encode_payload
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from workqueue.engine.newjob import Duration
     from workqueue.engine.protocol import Content
 
+ARRAY = 100
+"""Elements of an array, unless told otherwise."""
 LOOK_FIRST, LOOK_LAST = 0.005, 0.1
 """Seconds between looks while waiting: from the first to the last."""
 
@@ -120,6 +123,37 @@ class Producer:
         self._prepare(queue)
         ids: list[str] = []
         for batch in self._intake.put_many(like, contents(payloads, labels)):
+            ids += batch
+            if on_batch is not None:
+                on_batch(batch)
+        return ids
+
+    def submit_array(
+        self,
+        payloads: Iterable[Any],
+        *,
+        queue: str = DEFAULT_QUEUE,
+        size: int = ARRAY,
+        durable: bool = True,
+        on_batch: Callable[[Sequence[str]], object] | None = None,
+        **wishes: Unpack[Wishes],
+    ) -> list[str]:
+        """Submit tiny payloads as arrays of `size` elements each: one file, one claim, one call per element.
+
+        Returns the ids of the arrays; the element i of one is ``ID.i``. Every payload is a JSON value. `wishes` are
+        those of `submit`, and hold for the array; an array takes no key. As with `submit_many` the payloads are taken
+        from the iterable as they are needed, up to a thousand arrays come as one batch, all or nothing, and `on_batch`
+        is called with the ids of each as soon as it is safe.
+        """
+        from workqueue.jobs.arrays import arrays
+
+        if wishes.get("key") is not None or wishes.get("key_for") is not None:
+            raise BadSetting("an array takes no key; its elements are one job")
+        like = new_job(self._clock, queue, wishes, durable=durable)
+        made = arrays(payloads, whole(size, "size"))
+        self._prepare(queue)
+        ids: list[str] = []
+        for batch in self._intake.put_arrays(like, made):
             ids += batch
             if on_batch is not None:
                 on_batch(batch)

@@ -6,8 +6,12 @@ import ctypes
 import fcntl
 import os
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from benchmark.processes import together
 from benchmark.scenario import Measured
@@ -133,6 +137,40 @@ def batches_volatile(home: str, count: int, batch: int = 1000) -> Measured:
     return timed(loop)
 
 
+def arrays(size: int, home: str, count: int, *, durable: bool = False, batch: int = 1000) -> Measured:
+    """The same bytes, made by the same encoder: a file for each array, directories of them that appear as one."""
+    prepare(home)
+    encode = msgspec.json.Encoder().encode_lines
+    start_write_out = write_out()
+
+    def loop() -> None:
+        rest = ({"n": number, "path": "x" * 30} for number in range(count))
+        with ThreadPoolExecutor(8) as pool:
+            for directory in (f"{home}/tmp/{start}" for start in range(0, count, size * batch)):
+                os.mkdir(directory)
+                fds: list[int] = []
+                for data in map(encode, iter(lambda: list(islice(rest, size)), [])):
+                    fd = os.open(f"{directory}/{name(len(fds))}", NEW, 0o600)
+                    os.write(
+                        fd, b'{"fsq":1,"array":%d,"len":%d,"crc":%d}\n' % (size, len(data), zlib.crc32(data)) + data
+                    )
+                    fds.append(fd)
+                    if durable:
+                        start_write_out(fd)
+                    if len(fds) == batch:
+                        break
+                if durable:
+                    list(pool.map(os.fsync, fds))
+                    sync_dir(directory)
+                for fd in fds:
+                    os.close(fd)
+                os.rename(directory, f"{home}/new/{os.path.basename(directory)}")
+                if durable:
+                    sync_dir(f"{home}/new")
+
+    return timed(loop)
+
+
 def write_out() -> Callable[[int], object]:
     sync_file_range = ctypes.CDLL(None).sync_file_range
     sync_file_range.argtypes = [ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint]
@@ -161,6 +199,33 @@ def drains(processes: int, home: str, count: int) -> Measured:
     groups = [names[start : start + 16] for start in range(0, count, 16)]
     dealt = [[text for group in groups[who::processes] for text in group] for who in range(processes)]
     return together(processes, lambda who: consume(home, dealt[who]))
+
+
+def array_drains(size: int, home: str, count: int) -> Measured:
+    """Claim each, split it into lines, decode each and call a function with it."""
+    arrays(size, home, count)
+    decode = msgspec.json.Decoder().decode
+    seen = [0]
+
+    def handler(payload: dict[str, int]) -> None:
+        assert payload["n"] >= 0
+        seen[0] += 1
+
+    def loop() -> None:
+        for directory in sorted(os.listdir(f"{home}/new"), key=int):
+            for text in os.listdir(f"{home}/new/{directory}"):
+                target = f"{home}/cur/{text}@0.abcd"
+                os.rename(f"{home}/new/{directory}/{text}", target)
+                fd = os.open(target, READ)
+                data = os.read(fd, os.fstat(fd).st_size)
+                os.close(fd)
+                for line in data.split(b"\n")[1:-1]:
+                    handler(decode(line))
+                os.unlink(target)
+
+    took = timed(loop)
+    assert seen[0] == count
+    return took
 
 
 def retries(home: str, count: int) -> Measured:

@@ -21,7 +21,7 @@ from workqueue.engine.protocol import Claim
 from workqueue.engine.root import Root
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 PAYLOAD = {"path": "x" * 178}
 PATIENCE = 600.0
@@ -86,6 +86,33 @@ def batches(home: str, count: int, *, durable: bool = True) -> Measured:
     return took
 
 
+def arrays(size: int, home: str, count: int, *, durable: bool = False) -> Measured:
+    producer = producer_in(home)
+    ids: list[str] = []
+    took = timed(lambda: ids.extend(producer.submit_array(elements(count), size=size, durable=durable)))
+    there = [len(os.listdir(f"{home}/root/default/new/{text}")) if text.endswith("-b") else 1 for text in waiting(home)]
+    if sum(there) != len(ids) or len(ids) != -(-count // size):
+        raise IncompleteError(f"{sum(there)} arrays of {len(ids)} are there")
+    return took
+
+
+def elements(count: int) -> Iterator[dict[str, object]]:
+    """As small as the elements of an array are: 50 bytes."""
+    return ({"n": number, "path": "x" * 30} for number in range(count))
+
+
+def array_drains(size: int, home: str, count: int) -> Measured:
+    """By one worker, with every payload decoded: from the first handler's start to the last one's."""
+    producer = producer_in(home)
+    producer.submit_array(elements(count), size=size, durable=False)
+    handler = Decoding(1)
+    pid = fork(partial(work, producer.root, handler, 1))
+    status = os.waitpid(pid, 0)[1]
+    if status or handler.ended != count or waiting(home) or waiting(home, "cur"):
+        raise IncompleteError(f"{handler.ended} of {count} elements; the supervisor's status is {status}")
+    return Measured(handler.seconds)
+
+
 def whole(took: Measured, home: str, count: int) -> Measured:
     """The measurement, if all jobs are there."""
     found = len(waiting(home))
@@ -134,6 +161,14 @@ class Clockwork:
     def first(self) -> float:
         """When the first run began."""
         return min(word for word in self._words[FIRST::3] if word) / 1e9
+
+
+class Decoding(Clockwork):
+    """Each payload is asked for."""
+
+    def __call__(self, job: Job) -> None:
+        super().__call__(job)
+        assert job.payload["n"] >= 0
 
 
 class RetriedOnce(Clockwork):

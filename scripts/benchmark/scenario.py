@@ -41,6 +41,8 @@ class Scenario:
     """The goal: the least ratio of the bare side's time to ours."""
     most: float | None = None
     """The goal where no ratio is one: the greatest figure of ours, in the unit."""
+    least: float | None = None
+    """The goal where it is a figure, too, but the least: operations a second."""
     slow: bool = False
     """Whether it takes minutes: only asked for by name or by --all."""
 
@@ -64,6 +66,8 @@ class Result:
         """The goal in words; nothing where there is none."""
         if self.scenario.most is not None:
             return f"{self.scenario.most:g} {self.scenario.unit}"
+        if self.scenario.least is not None:
+            return f"{self.scenario.least:,.0f}"
         return "" if self.scenario.target is None else f"{self.scenario.target:.2f}"
 
     @property
@@ -71,6 +75,8 @@ class Result:
         """Whether the goal was missed."""
         if self.scenario.most is not None:
             return self.figure(self.ours) > self.scenario.most
+        if self.scenario.least is not None:
+            return self.figure(self.ours) < self.scenario.least
         return self.scenario.target is not None and self.ratio < self.scenario.target
 
     @property

@@ -17,6 +17,7 @@ def scenarios(place: str) -> list[Scenario]:
         *submits(in_memory=in_memory),
         *drains(in_memory=in_memory),
         *latencies(),
+        *arrays(),
         *others(),
         *backlogs(),
     ]
@@ -66,6 +67,23 @@ def drains(*, in_memory: bool) -> list[Scenario]:
         drain(1, 1, 0.55 if in_memory else 0.6),
         drain(2, 2, 0.6),
         Scenario("drain, 4 workers", 10_000, partial(queue.drains, 4), two_of_ours, "fsq with 2 workers", target=1.0),
+    ]
+
+
+def arrays() -> list[Scenario]:
+    def submit(size: int, *, durable: bool) -> Scenario:
+        sides = (partial(queue.arrays, size, durable=durable), partial(bare.arrays, size, durable=durable))
+        name = f"submit_array, {size:,} each{'' if durable else ', volatile'}"
+        return Scenario(name, 200_000, *sides, "the same bytes, encoded alike", least=250_000 if durable else 500_000)
+
+    def drain(size: int) -> Scenario:
+        sides = (partial(queue.array_drains, size), partial(bare.array_drains, size))
+        goal = 150_000 if size == THOUSAND else None
+        return Scenario(f"array elements, {size:,} each", 200_000, *sides, "read, split, decode, call", least=goal)
+
+    return [
+        *(submit(size, durable=durable) for size in (100, 1000) for durable in (False, True)),
+        *(drain(size) for size in (100, 1000)),
     ]
 
 

@@ -107,7 +107,7 @@ def test_ls_as_json_survives_odd_names(fsq: Fsq, jobs: dict[str, JobRef]) -> Non
     for line in lines:
         assert line.keys() == {
             "id", "queue", "state", "priority", "attempt", "submitted", "due", "worker", "label", "path",
-            "progress",
+            "progress", "array",
         }  # fmt: skip
 
 

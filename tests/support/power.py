@@ -215,9 +215,9 @@ class PoweredFs(UnsyncedFs):
             super().write(fd, data)
             self._look(fd)
 
-    def overwrite(self, fd: int, data: bytes) -> None:
+    def overwrite(self, fd: int, data: bytes, at: int = 0) -> None:
         with self._guard:
-            super().overwrite(fd, data)
+            super().overwrite(fd, data, at)
             self._look(fd)
 
     def append(self, path: str, data: bytes) -> None:

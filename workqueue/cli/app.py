@@ -142,6 +142,9 @@ def find_job(engine: DirectoryEngine, text: str) -> Located:
         if found is not None:
             return found
         raise NoSuchJob(f"job {wanted}: finished and not kept, cancelled, or never here")
+    array, dot, index = wanted.rpartition(".")
+    if dot and array and index.isdigit():
+        raise BadSetting(f"{text}: an element goes with its array, {array}; fsq show {text} shows it")
     if len(wanted) < SHORTEST_END or not wanted.isalnum():
         raise BadSetting(f"job id {text!r}: 26 characters, or the last {SHORTEST_END} or more of them")
     ending = [

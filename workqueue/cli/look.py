@@ -9,9 +9,11 @@ import msgspec
 import typer
 
 from workqueue.cli.app import JsonOption, QueuesOption, RootOption, app, chosen_queues, find_job, open_engine, say
+from workqueue.cli.elements import element_facts, facts_of, find_element, tally_of
 from workqueue.cli.output import print_json, print_rows, shown
 from workqueue.errors import BadSetting, StoreError
-from workqueue.jobs.content import Damaged, decode_payload
+from workqueue.jobs.arrays import Tally
+from workqueue.jobs.content import TEXT, Damaged, decode_payload
 from workqueue.jobs.durations import shown_size, spoken
 from workqueue.jobs.ids import milliseconds, moment
 from workqueue.jobs.states import State
@@ -113,7 +115,8 @@ def row(engine: DirectoryEngine, found: Located) -> list[object]:
     age = spoken((now - milliseconds(name.id)) / 1000) if name.id else None
     due = spoken(max(0, name.due - now) / 1000) if name.due is not None else None
     progress = progress_of(engine, found) if found.state is State.CUR else None
-    told = progress.text(now, running=True) if progress else None
+    tally = tally_of(engine, found)
+    told = tally.text() if tally else progress.text(now, running=True) if progress else None
     return [name.id, found.queue, found.state.value, name.attempt, age, due, name.label, told]
 
 
@@ -139,6 +142,7 @@ def described(engine: DirectoryEngine, found: Located) -> dict[str, Any]:
         "label": name.label,
         "path": found.path,
         "progress": progress.facts(engine.root.clock.now_ms(), running=True) if progress else None,
+        "array": facts_of(tally_of(engine, found)),
     }
 
 
@@ -156,9 +160,16 @@ def show(
 ) -> None:
     """Show all that is known of a job: where it is, its options, its payload, every failed attempt, its result."""
     engine = open_engine(context, root)
-    found = find_job(engine, job_id)
+    found, index = find_element(engine, job_id)
+    if index is not None:
+        facts = {**element_facts(engine, found, index), "errors": []}
+        print_json(facts) if as_json else print_facts(facts)
+        return
     facts = described(engine, found) | content(engine, found) | told(engine, found, as_json=as_json)
-    facts["errors"] = engine.errors(found.name.id)
+    first = facts.get("options", {}).pop("error", None)  # of a job that was an element of an array
+    facts["errors"] = [*([first] if first else []), *engine.errors(found.name.id)]
+    if facts["array"] and not as_json:
+        facts["array"] = Tally(**facts["array"]).text()
     try:
         result = engine.result(found.name.id)
     except StoreError as error:
@@ -188,7 +199,8 @@ def preview(engine: DirectoryEngine, claim: Claim) -> Any:
     if claim.size > PREVIEW:
         return f"({shown_size(claim.size)})"
     try:
-        value = decode_payload(engine.body(claim), claim.options.type, whole=claim.name.whole)
+        kind = claim.options.type if claim.options.array is None else TEXT
+        value = decode_payload(engine.body(claim), kind, whole=claim.name.whole)
     except (Damaged, OSError) as error:
         return f"({error})"
     return value.decode(errors="backslashreplace") if isinstance(value, bytes) else value

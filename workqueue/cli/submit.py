@@ -79,6 +79,16 @@ def submit(
     raw: Annotated[bool, typer.Option("--raw", help="The payload is text or bytes as they are, not JSON.")] = False,
     lines: Annotated[bool, typer.Option("--lines", help="Each line of stdin is a job, as text.")] = False,
     json_lines: Annotated[bool, typer.Option("--json-lines", help="Each line of stdin is a job, as JSON.")] = False,
+    array: Annotated[
+        int | None,
+        typer.Option(
+            "--array",
+            metavar="N",
+            min=1,
+            help="With --lines or --json-lines: arrays of N lines each, for tiny jobs: one file, one claim, N calls.",
+            show_default=False,
+        ),
+    ] = None,
     delay: DelayOption = None,
     at: AtOption = None,
     priority: PriorityOption = 5,
@@ -107,7 +117,10 @@ def submit(
     )  # fmt: skip
     producer = Producer(root_path(context, root))
     if each:
-        refuse_with("--each takes its jobs from files", file=file, lines=lines, json_lines=json_lines, wait=wait)
+        refuse_with(
+            "--each takes its jobs from files",
+            file=file, lines=lines, json_lines=json_lines, wait=wait, array=array is not None,
+        )  # fmt: skip
         from workqueue.cli.each import submit_each
 
         submit_each(
@@ -127,8 +140,10 @@ def submit(
             again=again,
             mode=mode,
         )
-        submit_lines(producer, options, as_json=as_json, decode=json_lines)
+        submit_lines(producer, options, as_json=as_json, decode=json_lines, array=array)
         return
+    if array is not None:
+        raise BadInput("--array goes with --lines or --json-lines, whose lines are its elements")
     if wait and keep is None:
         options["keep"] = KEEP_WHILE_WAITING
     given = read_payload(payload, raw=raw) if file is None else NOTHING
@@ -166,29 +181,43 @@ def each_payload(payload: str | None, *, raw: bool) -> Any:
         raise
 
 
-def submit_lines(producer: Producer, options: dict[str, Any], *, as_json: bool, decode: bool) -> None:
+def submit_lines(
+    producer: Producer, options: dict[str, Any], *, as_json: bool, decode: bool, array: int | None
+) -> None:
     """Submit stdin line by line, in batches that are each all or nothing; print the ids of each when it is safe."""
     form = f'{{"id":"%s","queue":"{options["queue"]}"}}\n' if as_json else "%s\n"
-    submitted = 0
+    submitted = read = 0
+
+    def lines() -> Iterator[Any]:
+        nonlocal read
+        for line in stdin_lines(decode=decode, only_text=array is not None):
+            read += 1
+            yield line
 
     def print_ids(ids: Sequence[str]) -> None:
         nonlocal submitted
-        submitted += len(ids)
+        submitted = min(submitted + len(ids) * (array or 1), read)
         sys.stdout.writelines(form % job_id for job_id in ids)
         sys.stdout.flush()
 
     with telling(lambda: f"{submitted} lines are submitted; go on from line {submitted + 1}") as patience:
-        producer.submit_many(patience.each(stdin_lines(decode=decode)), **options, on_batch=print_ids)
+        if array is None:
+            producer.submit_many(patience.each(lines()), **options, on_batch=print_ids)
+        else:
+            producer.submit_array(patience.each(lines()), size=array, **options, on_batch=print_ids)
 
 
-def stdin_lines(*, decode: bool) -> Iterator[Any]:
-    """The lines of stdin without their ends; text that is no UTF-8 stays bytes."""
+def stdin_lines(*, decode: bool, only_text: bool) -> Iterator[Any]:
+    """The lines of stdin without their ends; text that is no UTF-8 stays bytes, where it may."""
     for number, line in enumerate(sys.stdin.buffer, 1):
         text = line.rstrip(b"\r\n")
         if decode:
             yield from_json(text, f"line {number} of stdin")
         else:
-            yield text_or_bytes(text)
+            payload = text_or_bytes(text)
+            if only_text and isinstance(payload, bytes):
+                raise BadPayload(f"line {number} of stdin: no UTF-8; --array takes text, without it bytes are as good")
+            yield payload
 
 
 def read_payload(argument: str | None, *, raw: bool) -> Any:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from workqueue.doctor.patient import Patient
 
 HASH = re.compile(r"[0-9a-f]{64}")
-TRACES = {"errors.jsonl", "result", "checkpoint", "checkpoint-volatile", "progress"}
+TRACES = {"errors.jsonl", "result", "checkpoint", "checkpoint-volatile", "progress", "elements"}
 """Records that only a run makes."""
 REJECTS = re.compile(r"rejects-\d+\.jsonl")
 """So are those that a run rejected which then failed."""

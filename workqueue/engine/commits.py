@@ -24,10 +24,10 @@ import os
 from typing import TYPE_CHECKING
 
 from workqueue.engine import claims, keys, manifest, members, outputs, records, settle, twins
+from workqueue.engine.discards import discard, remove
 from workqueue.engine.protocol import Claim, Recovered
 from workqueue.engine.renames import rename
 from workqueue.engine.root import DOT, share
-from workqueue.engine.staged import discard, remove
 from workqueue.errors import FsqError, told
 from workqueue.jobs import names
 from workqueue.jobs.content import PLAIN, Damaged, Options

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from workqueue.engine import checkpoints, claims, lookup, operate, records, settle
+from workqueue.engine import arrays, checkpoints, claims, lookup, operate, records, settle
 from workqueue.engine.intake import Intake
 from workqueue.engine.journal import Journal, user_name
 from workqueue.engine.staged import Staged
@@ -18,11 +18,14 @@ from workqueue.jobs.rejects import RejectLimit, reject_limit
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from workqueue.engine.arrays import Marks
     from workqueue.engine.checkpoints import Found
     from workqueue.engine.protocol import Claim, Corrupted, Engine, Located, NewJob
     from workqueue.engine.root import Root
+    from workqueue.jobs.arrays import Tally
     from workqueue.jobs.checkpoint import Checkpoint
     from workqueue.jobs.ids import JobId
+    from workqueue.jobs.names import Name
     from workqueue.jobs.progress import Progress
     from workqueue.jobs.states import State
 
@@ -53,6 +56,22 @@ class DirectoryEngine(Intake):
     def payload_path(self, claim: Claim) -> str:
         """The path of a file that holds just the payload."""
         return claims.payload_path(self.root, claim)
+
+    def marks(self, claim: Claim) -> Marks:
+        """How far the elements of an array have come, for the run that begins."""
+        return arrays.Marks(self.root, claim)
+
+    def element_path(self, claim: Claim, index: int, line: bytes) -> str:
+        """The path of a file that holds just this element of an array."""
+        return arrays.element_path(self.root, claim, index, line)
+
+    def stage_element(
+        self, claim: Claim, index: int, line: bytes, state: State, *, attempt: int, due: int | None, error: Any
+    ) -> Name:
+        """Stage an element of an array as a job of its own; no limit of its queue keeps out what is in it already."""
+        name, data = arrays.split_off(self.root, claim, index, line, attempt=attempt, due=due, error=error)
+        self.stage(claim).element(claim.queue, state, name, data, claim.options.batch)
+        return name
 
     def stage(self, claim: Claim) -> Staged:
         """What a run will hand over when it commits."""
@@ -148,6 +167,14 @@ class DirectoryEngine(Intake):
     def checkpoint(self, job_id: str) -> Found:
         """From where a job's next run goes on."""
         return checkpoints.load(self.root, job_id)
+
+    def tally(self, job_id: str, elements: int, *, running: bool) -> Tally:
+        """How far an array has come."""
+        return arrays.tally(self.root, job_id, elements, running=running)
+
+    def mark_of(self, job_id: str, index: int) -> bytes:
+        """How far one element of an array has come."""
+        return arrays.mark_of(self.root, job_id, index)
 
     def progress(self, job_id: str) -> Progress | None:
         """What a job's last run to tell something told."""

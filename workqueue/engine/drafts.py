@@ -23,10 +23,10 @@ import msgspec
 
 from workqueue.engine import commits, manifest, members, twins
 from workqueue.engine.children import SINGLES, Children
+from workqueue.engine.discards import remove
 from workqueue.engine.manifest import End, Entry, Item
 from workqueue.engine.members import place
 from workqueue.engine.root import BATCHES
-from workqueue.engine.staged import remove
 from workqueue.engine.submit import write_file
 from workqueue.errors import FsqError, WrongState, told
 from workqueue.jobs import names

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from workqueue.engine.root import Root
     from workqueue.jobs.ids import JobId
 
+AS_A_FILE = "submit it as a file: submit(file=…, mode='move')"
+
 
 class Intake:
     """Puts jobs into the queues of one root."""
@@ -71,10 +73,23 @@ class Intake:
             self._check_payload(queue, len(content[0]))
             yield content
 
-    def _check_payload(self, queue: str, size: int) -> None:
+    def put_arrays(self, like: NewJob, made: Iterable[tuple[bytes, int]]) -> Iterator[list[JobId]]:
+        """Submit arrays, each the lines of its elements and their number; in batches, as `put_many` does."""
+        self.root.space(like.queue, "tmp")
+        return self._put_arrays(like, made)
+
+    def _put_arrays(self, like: NewJob, made: Iterable[tuple[bytes, int]]) -> Iterator[list[JobId]]:
+        from workqueue.engine import arrays
+
+        for group, count in arrays.groups(self.root, made):
+            for data in group:
+                self._check_payload(like.queue, len(data), "submit smaller arrays: size=…")
+            self._limits.check(like.queue, len(group), sum(map(len, group)))
+            yield arrays.put(self.root, like, group, count)
+
+    def _check_payload(self, queue: str, size: int, remedy: str = AS_A_FILE) -> None:
         limit = self.root.settings(queue).max_payload
         if size > limit:
             raise BadPayload(
-                f"payload: {shown_size(size)}, max_payload of queue {queue!r} is {shown_size(limit)};"
-                " submit it as a file: submit(file=…, mode='move')"
+                f"payload: {shown_size(size)}, max_payload of queue {queue!r} is {shown_size(limit)}; {remedy}"
             )

@@ -123,9 +123,14 @@ def read(root: Root, run: str) -> Manifest | None:
     if not entries or not isinstance(entries[0], Header) or names.parse(entries[0].name) is None:
         return None
     items = [entry for entry in entries if isinstance(entry, Item)]
-    dropped = [entry.temporary for entry in entries if isinstance(entry, Dropped)]
-    outputs = [entry for entry in entries if isinstance(entry, Output) and entry.temporary not in dropped]
-    return Manifest(entries[0], items, outputs, dropped, isinstance(entries[-1], End) and len(entries) == len(lines))
+    outputs: dict[str, Output | None] = {}
+    """By temporary file: one that was given up may have been begun anew."""
+    for entry in entries:
+        if isinstance(entry, (Output, Dropped)):
+            outputs[entry.temporary] = entry if isinstance(entry, Output) else None
+    dropped = [temporary for temporary, output in outputs.items() if output is None]
+    staged = [output for output in outputs.values() if output is not None]
+    return Manifest(entries[0], items, staged, dropped, isinstance(entries[-1], End) and len(entries) == len(lines))
 
 
 def queue_of(root: Root, run: Run) -> str | None:

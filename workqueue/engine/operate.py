@@ -35,9 +35,10 @@ def retry(root: Root, found: Located, *, from_start: bool = False) -> bool:
     """
     allowed("retry", found)
     if from_start:
-        from workqueue.engine import checkpoints
+        from workqueue.engine import arrays, checkpoints
 
         checkpoints.forget(root, found.name.id)
+        arrays.forget(root, found.name.id)
     name = named(root, found)
     if found.state is not State.LATER:
         name = name._replace(attempt=0, anew=True)

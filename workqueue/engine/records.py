@@ -6,9 +6,11 @@
     rejects-N.jsonl  records that attempt N rejected before it failed
     checkpoint     from where the next run goes on (checkpoints.py)
     progress       how far the run has come, for people
+    elements       how far each element of an array has come (arrays.py)
 
-**Invariant**: what becomes of a job is never decided from these files, but for a whole-file job's options; the rename
-decides. So an error that cannot be recorded (a full disk) stops no job.
+**Invariant**: what becomes of a job is never decided from these files, but for a whole-file job's options, and which
+elements of an array are still to be run; the rename decides. So an error that cannot be recorded (a full disk) stops no
+job.
 Whoever removes a job's last file removes its directory here, after it.
 """
 

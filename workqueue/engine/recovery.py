@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from workqueue.engine import claims, commits, manifest, marks, overs, records, sessions, settle, slots, twins
+from workqueue.engine import arrays, claims, commits, manifest, marks, overs, records, sessions, settle, slots, twins
 from workqueue.engine.protocol import Corrupted, Recovered
 from workqueue.jobs import names
 from workqueue.jobs.content import Damaged
@@ -178,6 +178,8 @@ def record_death(root: Root, claim: Claim, error: str, kind: str = "death") -> N
     """Write down that the run did not end by itself."""
     death = {"attempt": claim.name.attempt, "at": root.clock.now_ms(), "kind": kind, "message": error}
     records.add_error(root, claim.id, death)
+    if claim.options.array is not None:
+        arrays.blame(root, claim)
 
 
 def max_attempts(root: Root, claim: Claim) -> int:

@@ -17,10 +17,11 @@ import os
 import threading
 from contextlib import contextmanager
 from functools import partial
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from workqueue.engine import batches, manifest, outputs, records
 from workqueue.engine.children import SINGLES, Children
+from workqueue.engine.discards import discard, remove
 from workqueue.engine.manifest import Dropped, End, Entry, Header, Item
 from workqueue.engine.root import DOT
 from workqueue.errors import BadInput, told
@@ -32,10 +33,22 @@ if TYPE_CHECKING:
     from workqueue.engine.protocol import Claim, NewJob
     from workqueue.engine.root import Root
     from workqueue.jobs.ids import JobId
+    from workqueue.jobs.names import Name
+    from workqueue.jobs.states import State
 
 REJECTED = "rejected"
 """The directory of a queue for rejected records."""
 REJECTS_BUFFER = 1 << 16
+
+
+class Before(NamedTuple):
+    """What was staged before the part that is being staged, which may be taken back."""
+
+    items: int
+    children: Children
+    outputs: frozenset[str]
+    buffer: bytes
+    rejected: int
 
 
 class Staged:
@@ -49,6 +62,7 @@ class Staged:
         self._manifest: int | None = None
         self._entries: list[Entry] = [Header(claim.queue, claim.name.claimed())]
         """What is still to be written to the manifest."""
+        self._singles = singles
         self._children = Children(root, self._item, singles)
         self._outputs: dict[str, bool] = {}
         """By temporary file: whether its block has ended."""
@@ -58,6 +72,7 @@ class Staged:
         self.rejected = 0
         """Records."""
         self._broken: OSError | None = None
+        self._before: Before | None = None
         self._lock = threading.RLock()
 
     @property
@@ -65,12 +80,22 @@ class Staged:
         """Whether there is nothing to hand over, and nothing was tried in vain."""
         return not (self._count or self._children.waiting or self._broken or self._manifest)
 
+    @property
+    def broken(self) -> OSError | None:
+        """What the disk refused first; the run cannot be sealed."""
+        return self._broken
+
     # -- collecting --------------------------------------------------------------------------------------------
 
     def job(self, job: NewJob) -> JobId:
         """Stage a child job; returns the id that it will have."""
         with self._disk(f"stage a job for queue {job.queue!r}"):
             return self._children.add(job)
+
+    def element(self, queue: str, state: State, name: Name, data: bytes, member_of: str | None) -> None:
+        """Stage an element of an array that becomes a job of its own."""
+        with self._disk(f"split an element off in queue {queue!r}"):
+            self._children.put(queue, state, name, data, member_of)
 
     def output(self, path: str, mode: str, permissions: int) -> IO[Any]:
         """Open a file that will be at `path`; the end of its ``with`` block stages it."""
@@ -96,8 +121,50 @@ class Staged:
                 self._rejects = self._root.fs.create(self._rejects_path, self._root.file_mode)
             self.rejected += 1
             self._buffer += line
+            if len(self._buffer) > REJECTS_BUFFER and self._before is None:
+                self._flush_rejects()
+
+    # -- a part that may be taken back: what one element of an array stages ---------------------------------------
+
+    def begin(self) -> None:
+        """From now on what is staged belongs to a part."""
+        with self._lock:
+            children, self._children = self._children, Children(self._root, self._item, self._singles)
+            self._before = Before(self._count, children, frozenset(self._outputs), self._buffer, self.rejected)
+
+    def keep(self) -> bool:
+        """The part has ended well; whether there was anything in it. Raises for an output that is still open."""
+        with self._disk("stage what an element hands over"):
+            assert self._before is not None
+            self._check_closed()
+            before, self._before = self._before, None
+            part, self._children = self._children, before.children
+            waited = bool(part.waiting)
+            self._children.take(part)
             if len(self._buffer) > REJECTS_BUFFER:
                 self._flush_rejects()
+            return (
+                waited
+                or self._count > before.items
+                or self.rejected > before.rejected
+                or before.outputs != set(self._outputs)
+            )
+
+    def take_back(self) -> None:
+        """The part has failed: it is as if it had staged nothing."""
+        with self._disk("take back what an element staged"):
+            assert self._before is not None
+            before, self._before = self._before, None
+            self._children = before.children
+            self._buffer, self.rejected = before.buffer, before.rejected
+            for number in range(before.items + 1, self._count + 1):
+                item = manifest.path(self._root, self._run, number)
+                if item != self._rejects_path:
+                    remove(self._root, item)  # the manifest may tell of it: to publish what is not there is nothing
+            for temporary in self._outputs.keys() - before.outputs:
+                self._root.fs.discard(temporary)
+                del self._outputs[temporary]
+                self._entries.append(Dropped(temporary))
 
     # -- the end -----------------------------------------------------------------------------------------------
 
@@ -105,9 +172,7 @@ class Staged:
         """Make all of it durable, with the result where that is kept."""
         if self._broken is not None:
             raise self._broken
-        for temporary, is_closed in self._outputs.items():
-            if not is_closed:
-                raise BadInput(f"output {temporary}: is still open; use it in a with block, whose end stages it")
+        self._check_closed()
         with self._disk("stage what the run hands over"):
             if result is not None:
                 batches.write_all(self._root, [(self._item(f"{DOT}/jobs/{self._claim.id}/result"), result)])
@@ -121,7 +186,7 @@ class Staged:
 
     def keep_rejects(self) -> None:
         """Put the records that a run rejected, which then failed, beside its error; best effort."""
-        if self._rejects is None:
+        if self._rejects is None or not self.rejected:
             return
         with contextlib.suppress(OSError):
             self._flush_rejects()
@@ -142,6 +207,11 @@ class Staged:
                 if fd is not None:
                     left.callback(self._root.fs.close, fd)
             self._manifest = self._rejects = None
+
+    def _check_closed(self) -> None:
+        for temporary, is_closed in self._outputs.items():
+            if not is_closed:
+                raise BadInput(f"output {temporary}: is still open; use it in a with block, whose end stages it")
 
     # -- inside ------------------------------------------------------------------------------------------------
 
@@ -193,6 +263,8 @@ class Staged:
         if self._rejects is not None:
             self._flush_rejects()
             self._root.fs.sync(self._rejects)
+            if not self.rejected:  # all were taken back
+                self._root.fs.unlink(self._rejects_path)
 
     def _leave(self, file: IO[Any], *, well: bool) -> None:
         """End an output's block: a file that was closed inside it (as some writers do) is as good."""
@@ -207,7 +279,9 @@ class Staged:
             well = False
             raise
         finally:
-            if well:
+            if file.name not in self._outputs:
+                pass  # the element that opened it was split off meanwhile
+            elif well:
                 self._outputs[file.name] = True
             else:
                 del self._outputs[file.name]
@@ -219,21 +293,3 @@ class Staged:
         batches.sync_all(self._root, list(self._outputs))
         for directory in {os.path.dirname(temporary): None for temporary in self._outputs}:
             self._root.fs.sync_dir(directory)
-
-
-def discard(root: Root, run: str) -> None:
-    """Remove what a run has staged that did not commit; the manifest, which tells of the outputs, last."""
-    found = manifest.read(root, run)
-    if found:
-        outputs.discard(root, [*found.dropped, *(output.temporary for output in found.outputs)])
-    left = [number for one in manifest.runs(root) if one.text == run for number in one.numbers]
-    for number in sorted(left, key=lambda number: number == manifest.NUMBER):
-        remove(root, manifest.path(root, run, number))
-
-
-def remove(root: Root, path: str) -> None:
-    """Remove an item: a file, or a batch."""
-    try:
-        root.fs.discard(path)
-    except IsADirectoryError:
-        root.fs.remove_tree(path)

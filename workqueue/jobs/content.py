@@ -38,6 +38,8 @@ class Options(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=False):
     """What one job asks for beyond its queue's settings. Durations are seconds, times ms since the epoch."""
 
     fsq: int = 0
+    array: int | None = None
+    """How many elements the payload has, a line each; None: it is one payload."""
     len: int | None = None
     crc: int | None = None
     type: str = JSON
@@ -51,6 +53,10 @@ class Options(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=False):
     """With a key: the job's first name, by which the key's holder is looked up."""
     headers: dict[str, Any] | None = None
     reject_limit: str | None = None
+    source: str | None = msgspec.field(default=None, name="from")
+    """The element of an array, ID.INDEX, that this job was."""
+    error: dict[str, Any] | None = None
+    """Why it was split off: the error of its first attempt, told like those that follow."""
     batch: str | None = None
     """The batch whose member it is."""
 
@@ -152,6 +158,8 @@ def decode_options(line: bytes) -> Options:
         value = getattr(options, what)
         if value is not None and not 0 <= value <= LONGEST:
             raise Damaged(f"line 1 is no options line: {what} {value!r}")
+    if options.array is not None and options.array < 1:
+        raise Damaged(f"line 1 is no options line: array {options.array!r}")
     if options.batch is not None and not names.is_id(options.batch):
         raise Damaged(f"line 1 is no options line: batch {options.batch!r}")
     return options

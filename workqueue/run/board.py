@@ -20,7 +20,7 @@ SIZE = 4096
 TEXT = 2048
 COUNTS = ("done", "failed", "retried", "snoozed", "corrupt", "lost", "cancelled", "released", "rejects", "attempts")
 DONE, FAILED, RETRIED, SNOOZED, CORRUPT, LOST, CANCELLED, RELEASED, REJECTS, JOBS = range(len(COUNTS))
-BUSY_NS, RUN, STARTED_NS, LIMIT_NS, LENGTH, SHARE = range(len(COUNTS), len(COUNTS) + 6)
+BUSY_NS, RUN, STARTED_NS, LIMIT_NS, LENGTH, SHARE, SPAN_NS = range(len(COUNTS), len(COUNTS) + 7)
 MILLION = 1_000_000
 
 
@@ -35,6 +35,8 @@ class Running(NamedTuple):
     id: str
     share: float = 0.0
     """How much of the job is done, from 0 to 1, as far as its handler tells."""
+    span_ns: int = 0
+    """How long the run, or one element of an array, may take."""
 
 
 class Board:
@@ -52,11 +54,18 @@ class Board:
         words[RUN] += 1
         now = time.monotonic_ns()
         words[STARTED_NS] = now
-        words[LIMIT_NS] = now + int(limit * 1e9) if limit else 0
+        words[SPAN_NS] = int(limit * 1e9) if limit else 0
+        words[LIMIT_NS] = now + words[SPAN_NS] if limit else 0
         words[SHARE] = 0
         text = f"{job_id}{queue}".encode()
         words[LENGTH] = len(text)
         self._map[TEXT : TEXT + len(text)] = text
+
+    def next_element(self) -> None:
+        """Let the time limit begin anew: it holds for each element of an array."""
+        words = self.words
+        if words[SPAN_NS]:
+            words[LIMIT_NS] = time.monotonic_ns() + words[SPAN_NS]
 
     def end(self) -> None:
         """End the run."""
@@ -84,7 +93,8 @@ class Board:
         if not run & 1:
             return None
         text = os.fsdecode(self._map[TEXT : TEXT + words[LENGTH]])
-        found = Running(run, words[STARTED_NS], words[LIMIT_NS], text[26:], text[:26], words[SHARE] / MILLION)
+        share = words[SHARE] / MILLION
+        found = Running(run, words[STARTED_NS], words[LIMIT_NS], text[26:], text[:26], share, words[SPAN_NS])
         return found if words[RUN] == run else None
 
     def limit(self) -> int:

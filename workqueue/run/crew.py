@@ -107,11 +107,14 @@ class Member:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
-    def kill_if_in(self, run: int) -> bool:
-        """Kill the worker if it is still in this run; False if it was let go on."""
+    def kill_if_in(self, run: int, limit_ns: int = 0) -> bool:
+        """Kill the worker if it is still in this run, and under this limit; False if it was let go on.
+
+        The elements of an array are one run, and each has a limit of its own.
+        """
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, signal.SIGSTOP)
-            if self._has_stopped() and self.board.is_in(run):
+            if self._has_stopped() and self.board.is_in(run) and limit_ns in {0, self.board.limit()}:
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
                 return True
             signal.pidfd_send_signal(self.pidfd, signal.SIGCONT)

@@ -87,6 +87,8 @@ def text_of(event: str, fields: dict[str, Any]) -> str:
     shown = {name: spoken(value) if name in DURATIONS else value for name, value in fields.items()}
     if "id" in fields:
         shown["job"] = f"{fields['queue']} {fields['id']}" + (f" ({fields['label']})" if fields.get("label") else "")
+        if fields.get("from"):
+            shown["job"] += f", element {fields['from']},"
     of = f"{fields['pipeline']}, run {fields['run']}: " if fields.get("run") else ""
     return of + ALL_EVENTS[event][1].format(**shown)
 

@@ -67,6 +67,11 @@ class Job:
         return self._claim.name.id
 
     @property
+    def index(self) -> int | None:
+        """Which element of its array this is, from 0 on; None: the job is no array."""
+        return None
+
+    @property
     def queue(self) -> str:
         """The queue's name."""
         return self._claim.queue

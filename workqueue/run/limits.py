@@ -45,7 +45,7 @@ class Limits:
         now = self._root.clock.monotonic()
         for member, running in self._limited():
             if now >= running.limit_ns / 1e9 + self._options.grace:
-                spent = spoken((running.limit_ns - running.started_ns) / 1e9)
+                spent = spoken(running.span_ns / 1e9)
                 self._end(member, running, Doom("timeout", f"timed out after {spent}, did not stop", running.run, 0))
         for member in self._crew.members:
             doom, running_now = member.doom, member.board.running()
@@ -65,9 +65,12 @@ class Limits:
     def _end(self, member: Member, running: Running, doom: Doom) -> None:
         doom.kill_at = 0.0
         member.sentence = doom
-        if member.kill_if_in(running.run):
+        limit_ns = running.limit_ns if doom.kind == "timeout" else 0
+        if member.kill_if_in(running.run, limit_ns):
             job = f"{running.queue} {running.id}"
             emit("run ended", job=job, reason=doom.reason, worker=member.pid)
+        elif limit_ns and member.board.limit() != limit_ns:
+            member.sentence = None  # it was an element of an array, and has ended meanwhile
         elif member.board.is_in(running.run):
             doom.kill_at = self._root.clock.monotonic() + AGAIN  # it could not be stopped: a hanging disk?
 

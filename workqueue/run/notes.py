@@ -151,6 +151,11 @@ class Notes:
         if now >= self._next:
             self._write(now)
 
+    def take_back(self, counts: dict[str, int | float]) -> None:
+        """Forget what was counted since: an element of an array has failed, and will count it again."""
+        with self._lock:
+            self.counts = counts
+
     def _checked(self, numbers: dict[str, Any]) -> dict[str, int | float]:
         """Refuse what cannot be counted before any of it is."""
         found = {name: number(value, f"count of {name!r}") for name, value in numbers.items()}

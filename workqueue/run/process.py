@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from workqueue.run.board import Board
     from workqueue.run.handler import Handler
     from workqueue.run.job import Job
+    from workqueue.run.judgement import Verdict
 
 PR_SET_PDEATHSIG = 1
 NO_HANDLER = 78
@@ -67,6 +68,8 @@ class WorkerProcess:
         self._is_told = False
         """Whether the supervisor has said so, or is dead."""
         self._in_handler = False
+        self._cancelled: Interrupted | None = None
+        """Why the run is over; it may have been told between two elements of an array."""
 
     def run(self, supervisor: int) -> NoReturn:
         """Work until told to stop; never returns into the supervisor's code."""
@@ -144,6 +147,7 @@ class WorkerProcess:
     def _run(self, claim: Claim) -> None:
         """Run one job: claimed → started → handled → settled."""
         limit = self._limit(claim)
+        self._cancelled = None
         self._board.start(claim.queue, claim.id, limit)
         verdict = self._handle(claim, limit)
         os.umask(self._umask)
@@ -158,7 +162,7 @@ class WorkerProcess:
 
     # -- one run -----------------------------------------------------------------------------------------------
 
-    def _handle(self, claim: Claim, limit: float | None) -> verdicts.Verdict:
+    def _handle(self, claim: Claim, limit: float | None) -> Verdict:
         """Run the handler; here, and nowhere else, it can be interrupted."""
         try:
             return verdicts.attempt(self._engine, claim, partial(self._call, limit), self._board, self._has_to_leave)
@@ -169,6 +173,8 @@ class WorkerProcess:
     def _call(self, limit: float | None, job: Job) -> Any:
         self._in_handler = True
         try:
+            if self._cancelled is not None:
+                raise self._cancelled  # noqa: TRY301
             return self._caller.call(job, limit)
         except BaseException:
             self._in_handler = False
@@ -201,7 +207,8 @@ class WorkerProcess:
             if packet.kind == "X":
                 run, reason = packet.words
                 if self._board.is_in(int(run)):
-                    self._interrupt(Interrupted(reason))
+                    self._cancelled = Interrupted(reason)
+                    self._interrupt(self._cancelled)
                 return
             if packet.kind == "S":
                 self._is_told = not packet.words

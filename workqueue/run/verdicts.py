@@ -11,19 +11,27 @@ told to leave at a save     release, the attempt given back
 from __future__ import annotations
 
 import os
-import traceback
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from workqueue.engine import marks
-from workqueue.errors import BadSetting, Reject, Retry, Snooze, Stopped, TimedOut
-from workqueue.jobs.content import Damaged, encode_json
-from workqueue.jobs.durations import seconds
+from workqueue.errors import Stopped
 from workqueue.run import board as b
+from workqueue.run import elements, splits
 from workqueue.run.events import EVENTS, LOGGER, emit
-from workqueue.run.failures import brief, cause, record, words_of
+from workqueue.run.failures import brief, cause, record
 from workqueue.run.job import Job, told_by
-from workqueue.run.program import ProgramFailed
+from workqueue.run.judgement import (
+    Again,
+    Done,
+    Left,
+    Never,
+    PutOff,
+    Unreadable,
+    Verdict,
+    check_rejects,
+    of_exception,
+    result_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,81 +40,9 @@ if TYPE_CHECKING:
     from workqueue.engine.journal_buffer import JournalBuffer
     from workqueue.engine.protocol import Claim
     from workqueue.run.board import Board
-    from workqueue.run.notes import HasToLeave, Notes
+    from workqueue.run.notes import HasToLeave
 
-
-class Done(NamedTuple):
-    """The handler returned; its result as JSON, where outcomes are kept."""
-
-    result: bytes | None = None
-    counts: dict[str, int | float] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Again:
-    """Another attempt; after `delay`, or by the backoff."""
-
-    error: dict[str, Any]
-    delay: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PutOff:
-    """Not yet: another attempt, and this one is not charged."""
-
-    delay: float
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Never:
-    """No attempt will succeed."""
-
-    error: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """The payload is damaged."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """The handler left at a save, because its worker is to stop: to be gone on with, and not charged."""
-
-
-Verdict = Done | Again | PutOff | Never | Unreadable | Left
-
-
-def of_exception(error: BaseException) -> Verdict:
-    """The verdict on a handler that raised."""
-    if isinstance(error, MemoryError):
-        traceback.clear_frames(error.__traceback__)  # what filled the memory; to tell of it takes some
-    try:
-        return _of_exception(error)
-    except BadSetting as bad:
-        return Again(record("error", bad))
-
-
-def _of_exception(error: BaseException) -> Verdict:  # noqa: PLR0911 - a table
-    match error:
-        case Snooze():
-            return PutOff(seconds(error.delay, "Snooze"), words_of(error))
-        case Reject():
-            return Never(record("rejected", error))
-        case Retry():
-            delay = None if error.delay is None else seconds(error.delay, "Retry")
-            return Again(record("retry", error), delay)
-        case Damaged():
-            return Unreadable(str(error))
-        case TimedOut():
-            return Again(record("timeout", error))
-        case ProgramFailed():
-            return Again(record("exit", error))
-        case _:
-            return Again(record("error", error))
+__all__ = ["Again", "Done", "Left", "Never", "PutOff", "Unreadable", "Verdict", "attempt", "of_exception", "settle"]
 
 
 def attempt(
@@ -120,6 +56,8 @@ def attempt(
     expires = claim.options.expires
     if expires is not None and engine.root.clock.now_ms() > expires:
         return Never({"kind": "expired", "message": "expired before it was run"})
+    if claim.options.array is not None:
+        return elements.attempt(engine, claim, call, board, has_to_leave)
     job = Job(engine, claim, board, has_to_leave)
     verdict = _attempt(engine, claim, call, job)
     notes = told_by(job)
@@ -145,13 +83,6 @@ def _attempt(engine: DirectoryEngine, claim: Claim, call: Callable[[Job], Any], 
         return Left() if has_left(job) and is_leaving(error) else of_exception(error)
 
 
-def check_rejects(engine: DirectoryEngine, claim: Claim, notes: Notes | None) -> None:
-    """Refuse to commit a run that has rejected too many records, though its handler returned."""
-    limit = engine.reject_limit(claim) if claim.staged is not None and claim.staged.rejected else None
-    if limit is not None and claim.staged is not None:
-        limit.check(claim.staged.rejected, notes.counts.get("read") if notes else None)
-
-
 def has_left(job: Job) -> bool:
     """Whether a save has told the handler to leave."""
     notes = told_by(job)
@@ -165,16 +96,11 @@ def is_leaving(error: BaseException) -> bool:
     return isinstance(error, Stopped)
 
 
-def result_of(engine: DirectoryEngine, claim: Claim, value: Any) -> bytes | None:
-    """What the handler returned, as JSON, where it is to be kept; raises BadPayload if it cannot be."""
-    return encode_json(value, "result") if engine.keeps(claim) else None
-
-
 def settle(engine: DirectoryEngine, claim: Claim, verdict: Verdict, board: Board) -> None:
     """Carry out the verdict: one verb of the engine, counted and told."""
     match verdict:
-        case Done(result, counts):
-            _finish(engine, claim, result, counts, board)
+        case Done():
+            _finish(engine, claim, verdict, board)
         case Left():
             if _unless_cancelled(engine, claim, board):
                 _tell(board, b.RELEASED, "released", claim, done=engine.release(claim))
@@ -195,21 +121,23 @@ def settle(engine: DirectoryEngine, claim: Claim, verdict: Verdict, board: Board
             assert_never(verdict)
 
 
-def _finish(
-    engine: DirectoryEngine, claim: Claim, result: bytes | None, counts: dict[str, int | float] | None, board: Board
-) -> None:
+def _finish(engine: DirectoryEngine, claim: Claim, verdict: Done, board: Board) -> None:
     try:
-        done = engine.finish(claim, result)
+        done = engine.finish(claim, verdict.result)
     except OSError as error:
         if claim.staged is None:
             raise
         _again(engine, claim, record("error", error), None, board)  # it did not commit: a run that failed at its end
     else:
-        told: dict[str, Any] = {"counts": counts} if counts else {}
+        told: dict[str, Any] = {"counts": verdict.counts} if verdict.counts else {}
         if claim.staged is not None and claim.staged.rejected:
             told["rejects"] = claim.staged.rejected
             board.count(b.REJECTS, claim.staged.rejected)
+        if verdict.array is not None:
+            told |= splits.figures(verdict.array)
         _tell(board, b.DONE, "finished", claim, done=done, took=board.seconds(), **told)
+        if verdict.array is not None and done:
+            splits.tell(engine, claim, verdict.array, board)
 
 
 def _again(engine: DirectoryEngine, claim: Claim, error: dict[str, Any], delay: float | None, board: Board) -> None:

@@ -127,9 +127,9 @@ class Fs:
         """Open a file to add to its end and to look at it; it is made if it is missing. A fifo may come, too."""
         return os.open(path, APPEND ^ os.O_WRONLY | os.O_RDWR, 0o600)
 
-    def overwrite(self, fd: int, data: bytes) -> None:
-        """Replace the beginning of a file in place: needs no space where the page exists already. Not synced."""
-        os.pwrite(fd, data, 0)
+    def overwrite(self, fd: int, data: bytes, at: int = 0) -> None:
+        """Replace some bytes of a file in place: needs no space where the page exists already. Not synced."""
+        os.pwrite(fd, data, at)
 
     def set_mtime(self, fd: int, seconds: float) -> None:
         """Set the modification time; a sync after it keeps it."""
