@@ -94,6 +94,11 @@ def test_a_row_that_is_lost_or_doubled_or_changed_is_seen(tmp_path: Path, flight
     ]
 
 
+def test_a_day_is_in_the_warehouse_once_however_often_it_is_loaded(tmp_path: Path, flights: dict[str, str]) -> None:
+    said = ran("tests/support/loading.py", where=tmp_path, environment=flights)
+    assert said == "16 16 16\n16 16 16\n17 16 16\n"
+
+
 def test_what_partners_deliver_becomes_what_the_drop_folder_says(tmp_path: Path) -> None:
     said = ran("examples/drop_folder/morning.py", where=tmp_path)
     assert "EXPECTED" not in said
