@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import tempfile
@@ -26,11 +25,14 @@ def main() -> None:
         for rows in (len(flights), len(flights), len(flights) + 1):
             with open(file, "w", encoding="utf-8", newline="") as clean:
                 etl.write_rows(clean, flights)
-            with contextlib.suppress(ValueError):
+            said = "loaded"
+            try:
                 warehouse.load(database, day, file, rows)
+            except ValueError:
+                said = "refused"
             with warehouse.opened(database, read_only=True) as connection:
                 found = connection.execute("SELECT count(*), count(DISTINCT (carrier, number)) FROM flights").fetchall()
-            print(rows, *found[0])
+            print(said, *found[0])
 
 
 def a_day(scratch: str) -> tuple[str, list[cleaning.Flight]]:
