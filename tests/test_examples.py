@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 TOP = Path(__file__).parent.parent
 DATA = TOP / "tests" / "data" / "flights"
-PATIENCE = 50.0
+PATIENCE, GRACE = 45.0, 10.0
 NOTHING: Mapping[str, str] = {}
 
 
@@ -36,12 +37,14 @@ def ran(program: str, *words: str, where: Path, environment: Mapping[str, str] =
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
-    try:
-        output, _ = process.communicate(timeout=PATIENCE)
-    finally:
-        process.kill()
-        process.wait()
+    with process:
+        try:
+            output, _ = process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGTERM)  # the program ends what it has started
+            output, _ = process.communicate(timeout=GRACE)
     assert process.returncode == 0, output
     return output
 
@@ -92,6 +95,11 @@ def test_a_row_that_is_lost_or_doubled_or_changed_is_seen(tmp_path: Path, flight
         f"doubled: {everything}",
         "changed: flights.parquet differs",
     ]
+
+
+def test_a_day_is_in_the_warehouse_once_however_often_it_is_loaded(tmp_path: Path, flights: dict[str, str]) -> None:
+    said = ran("tests/support/loading.py", where=tmp_path, environment=flights)
+    assert said == "loaded 16 16\nloaded 16 16\nrefused 16 16\n"
 
 
 def test_what_partners_deliver_becomes_what_the_drop_folder_says(tmp_path: Path) -> None:

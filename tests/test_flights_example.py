@@ -148,6 +148,7 @@ def test_clean_gives_typed_flights_joined_with_what_is_known_of_plane_airport_an
         (ON_TIME.replace(",227,1400", ",139,1400"), "faster than 600 miles an hour"),
         (ON_TIME.replace(",227,", ",254,"), "longer in the air than from gate to gate"),
         (SUMMER.replace(",290,", ",361,"), "longer in the air than from gate to gate"),
+        (SUMMER.replace("PHX,290,2133", "IAH,241,1400"), "longer in the air than from gate to gate"),
         (ON_TIME, "the same flight twice"),
         (
             "2013,1,1,800,800,0,1100,1100,0,UA,7,N14228,EWR,IAH,227,1400,8,0,2013-01-01T13:00:00Z\n",
@@ -161,7 +162,15 @@ def test_a_row_that_cannot_have_been_is_put_aside_with_the_reason_and_the_others
     assert [(check.as_line(row) + "\n", why) for row, why in impossible] == [(line, reason)]
 
 
-@pytest.mark.parametrize("line", [SUMMER, ON_TIME.replace(",227,", ",253,"), ON_TIME.replace(",227,1400", ",140,1400")])
+@pytest.mark.parametrize(
+    "line",
+    [
+        SUMMER,
+        SUMMER.replace("PHX,290,2133", "IAH,240,1400"),
+        ON_TIME.replace(",227,", ",253,"),
+        ON_TIME.replace(",227,1400", ",140,1400"),
+    ],
+)
 def test_what_is_just_possible_is_clean(line: str) -> None:
     assert cleaning.clean([HEADER, line], tables.tables())[1] == []
 

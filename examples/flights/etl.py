@@ -15,7 +15,7 @@ import io
 import os
 import random
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
 import cleaning
 import extraction
@@ -61,9 +61,7 @@ def transform(payload: Payload, job: Job) -> Iterator[To]:
     for row, reason in impossible:
         job.reject(row, reason)
     with job.output(work("clean", f"{day}.csv"), "w") as file:
-        writer = csv.writer(file)
-        writer.writerow(cleaning.Flight._fields)
-        writer.writerows(clean)
+        write_rows(file, clean)
     yield To("load", {"day": day, "path": work("clean", f"{day}.csv"), "rows": len(clean)}, label=day)
 
 
@@ -93,6 +91,12 @@ def ask_weather_service(day: str, attempt: int) -> None:
     """Stand for a service that is down at times: an attempt in sixteen fails, the same ones every night."""
     if random.Random(f"{day}, attempt {attempt}").random() < FAILING:
         raise ConnectionError("no answer from the weather service (on purpose)")
+
+
+def write_rows(file: IO[str], clean: list[cleaning.Flight]) -> None:
+    writer = csv.writer(file)
+    writer.writerow(cleaning.Flight._fields)
+    writer.writerows(clean)
 
 
 @contextlib.contextmanager
