@@ -26,14 +26,18 @@ def tell(engine: DirectoryEngine, claim: Claim, ended: Ended, board: Board) -> N
     attempts = claim.options.max_attempts or engine.settings(claim.queue).max_attempts
     for split in ended.split:
         job = {"queue": claim.queue, "id": split.id, "label": claim.name.label, "attempt": split.attempt}
-        job |= {"from": f"{claim.id}.{split.element}", "max_attempts": attempts}
+        job["from"] = f"{claim.id}.{split.element}"
         match split.verdict:
             case Again(error):
                 board.count(b.RETRIED)
-                emit("retried", board.journal, **job, delay=split.delay, error=brief(error), cause=cause(error))
+                text, why = brief(error), cause(error)
+                emit(
+                    "retried", board.journal, **job, max_attempts=attempts, delay=split.delay, error=text, cause=why
+                )  # fmt: skip
             case Never(error):
                 board.count(b.FAILED)
-                emit("failed", board.journal, **job, error=brief(error), cause=cause(error))
+                text, why = brief(error), cause(error)
+                emit("failed", board.journal, **job, max_attempts=attempts, error=text, cause=why)
             case PutOff(delay, reason):
                 board.count(b.SNOOZED)
                 emit("snoozed", board.journal, **job, delay=delay, error=reason)
