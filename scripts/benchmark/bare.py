@@ -15,6 +15,7 @@ import msgspec
 
 from benchmark.processes import together
 from benchmark.scenario import Measured
+from benchmark.stopwatch import Clockwork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,7 +181,7 @@ def write_out() -> Callable[[int], object]:
 # -- run -----------------------------------------------------------------------------------------------------------
 
 
-def consume(home: str, names: list[str]) -> None:
+def consume(home: str, names: list[str], handler: Callable[[str], None]) -> None:
     for text in names:
         target = f"{home}/cur/{text}@0.abcd"
         os.rename(f"{home}/new/{text}", target)
@@ -188,6 +189,7 @@ def consume(home: str, names: list[str]) -> None:
         os.fstat(fd)
         os.read(fd, 65_536)
         os.close(fd)
+        handler(text)
         os.unlink(target)
 
 
@@ -198,7 +200,9 @@ def drains(processes: int, home: str, count: int) -> Measured:
     names = [name(number) for number in range(count)]
     groups = [names[start : start + 16] for start in range(0, count, 16)]
     dealt = [[text for group in groups[who::processes] for text in group] for who in range(processes)]
-    return together(processes, lambda who: consume(home, dealt[who]))
+    handler = Clockwork()
+    together(processes, lambda who: consume(home, dealt[who], handler))
+    return Measured(handler.seconds)
 
 
 def array_drains(size: int, home: str, count: int) -> Measured:

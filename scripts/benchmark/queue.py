@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import mmap
 import os
 import signal
 import time
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.bare import timed
 from benchmark.processes import end, fork, resident, together
 from benchmark.scenario import IncompleteError, Measured
+from benchmark.stopwatch import Clockwork
 from workqueue import Job, Producer, Retry, Worker
 from workqueue.engine import recovery
 from workqueue.engine.directory import DirectoryEngine
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 PAYLOAD = {"path": "x" * 178}
 PATIENCE = 600.0
 """Seconds after which a workload counts as incomplete."""
-FIRST, LAST, ENDED = range(3)
 
 
 def producer_in(home: str) -> Producer:
@@ -105,7 +104,7 @@ def array_drains(size: int, home: str, count: int) -> Measured:
     """By one worker, with every payload decoded: from the first handler's start to the last one's."""
     producer = producer_in(home)
     producer.submit_array(elements(count), size=size, durable=False)
-    handler = Decoding(1)
+    handler = Decoding()
     pid = fork(partial(work, producer.root, handler, 1))
     status = os.waitpid(pid, 0)[1]
     if status or handler.ended != count or waiting(home) or waiting(home, "cur"):
@@ -122,45 +121,6 @@ def whole(took: Measured, home: str, count: int) -> Measured:
 
 
 # -- run -----------------------------------------------------------------------------------------------------------
-
-
-class Clockwork:
-    """A handler that does nothing but say when the first of its runs began, and the last."""
-
-    def __init__(self, processes: int) -> None:
-        self._words = memoryview(mmap.mmap(-1, 8 * 3 * 64)).cast("q")
-        self._own: memoryview[int] | None = None
-        self.processes = processes
-
-    def __call__(self, _: Job) -> None:
-        if self._own is None:
-            self._begin()
-        assert self._own is not None
-        self._own[LAST] = time.perf_counter_ns()
-        self._own[ENDED] += 1
-
-    def _begin(self) -> None:
-        """Take a place of this process's own: by its pid, and the next if another has that."""
-        place = os.getpid() % 64
-        while self._words[3 * place]:
-            place = (place + 1) % 64
-        self._own = self._words[3 * place : 3 * place + 3]
-        self._own[FIRST] = time.perf_counter_ns()
-
-    @property
-    def ended(self) -> int:
-        return sum(self._words[ENDED::3])
-
-    @property
-    def seconds(self) -> float:
-        """From the first run's beginning to the last's."""
-        first = min(word for word in self._words[FIRST::3] if word)
-        return (max(self._words[LAST::3]) - first) / 1e9
-
-    @property
-    def first(self) -> float:
-        """When the first run began."""
-        return min(word for word in self._words[FIRST::3] if word) / 1e9
 
 
 class Decoding(Clockwork):
@@ -197,7 +157,7 @@ def drains(processes: int, home: str, count: int, kind: type[Clockwork] = Clockw
     """From the first handler's start to the last one's."""
     producer = producer_in(home)
     submit(producer, count, durable=False)
-    handler = kind(processes)
+    handler = kind()
     pid = fork(partial(work, producer.root, handler, processes))
     status = os.waitpid(pid, 0)[1]
     expected = count * 2 if kind is RetriedOnce else count
@@ -253,7 +213,7 @@ def backlog(waiting_jobs: int, home: str, count: int, *, batched: bool = False) 
         producer.submit_many((PAYLOAD for _ in range(waiting_jobs)), durable=False)
     else:
         submit(producer, waiting_jobs, durable=False)
-    handler = Clockwork(1)
+    handler = Clockwork()
     start = time.perf_counter()
     pid = fork(partial(work, producer.root, handler, 1, drain=False))
     try:
