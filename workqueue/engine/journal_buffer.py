@@ -1,13 +1,10 @@
-"""A worker's part of the journal that is not written yet: in memory that its supervisor shares.
+"""A worker's part of the journal that is not written yet: lines in memory that its supervisor shares.
 
 So a job costs no system call, and what a worker had not written when it was killed is written by its supervisor.
-The usual entry, a run that finished, is packed as it is and made a line later, many at a time: that stands on the way
-of every job. Any other entry is a line in the page's second half, to which its record points.
 
-    COUNT    entries that wait; changed after they are in their place
-    TEXT     bytes in use in the second half
+    TEXT     bytes of lines that wait; changed after they are in their place
     BASE     the file's size before the write that goes on; -1: none does
-    DAY      the day of the entries that wait
+    DAY      the day of the lines that wait
     DROPPED  lines that could not be written
 
 **Invariant**: only the worker changes the page while it lives; when it is dead the holder of its slot's lock may.
@@ -19,7 +16,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import struct
 from typing import TYPE_CHECKING, Any
 
 from workqueue.engine.journal import DAY_MS, LONGEST, day_of, dropped_line, encode, gap, is_kept, nobody, opened
@@ -29,21 +25,15 @@ if TYPE_CHECKING:
     from workqueue.engine.root import Root
     from workqueue.jobs.names import Name
 
-COUNT, TEXT, BASE, DAY, DROPPED = range(5)
-RECORD = struct.Struct("<qqd90s")
-"""t, attempt, took, id and queue; of a line: t, 0 minus its beginning, nothing, its length as text."""
-LINES = 64
-"""Entries that wait at most."""
+TEXT, BASE, DAY, DROPPED = range(4)
 LULL_MS = 1000
-"""Milliseconds that an entry waits at most while others follow it."""
+"""Milliseconds that a line waits at most while others follow it."""
 LONG = 0.01
 """Seconds: a run of this length is written down at once, which costs it little."""
 HEAD = 64
-LINES_AT = HEAD + LINES * RECORD.size
 SIZE = 1 << 16
-FULL = SIZE - LINES_AT - LONGEST - 1
+FULL = SIZE - HEAD - LONGEST - 1
 """Bytes of lines behind which there is room for one more of any length."""
-ID = 26
 
 
 class JournalBuffer:
@@ -59,23 +49,26 @@ class JournalBuffer:
         self._words[BASE] = -1
         self._written = 0
         self._first_at = self._last_at = 0
-        """When the first of the entries that wait was told, and until when others may join it."""
+        """When the first of the lines that wait was told, and until when others may join it."""
         self._kept: dict[str, bool] = {}
         self._queue = ""
-        """The last queue that told something, and whose entries are wanted."""
+        """The last queue that told something, and whose lines are wanted."""
 
     def finished(self, queue: str, name: Name, took: float) -> None:
-        """Write down a run that finished, and of which there is no more to tell."""
+        """Write down a run that finished, and of which there is no more to tell: every job does, so it is short."""
         now = self._clock.now_ms()
-        words = self._words
-        count = words[COUNT]
-        if not 0 < count < LINES or queue != self._queue or not self._first_at <= now <= self._last_at:
+        start = self._words[TEXT]
+        if not 0 < start <= FULL or queue != self._queue or not self._first_at <= now <= self._last_at:
             if not self._place(now, queue):
                 return
-            count = words[COUNT]
-        text = f"{name.id}{queue}".encode()
-        RECORD.pack_into(self._map, HEAD + count * RECORD.size, now, name.attempt, took, text)
-        words[COUNT] = count + 1
+            start = self._words[TEXT]
+        line = (
+            f'{{"t":{now},"event":"finished","queue":"{queue}","id":"{name.id}","attempt":{name.attempt},'
+            f'"slot":{self._slot},"took":{took:.6f}}}\n'
+        ).encode()
+        end = start + len(line)
+        self._map[HEAD + start : HEAD + end] = line
+        self._words[TEXT] = end
         if took >= LONG:
             self.flush()
 
@@ -83,26 +76,24 @@ class JournalBuffer:
         """Write down what else happened. It is on the disk after a while, or when `flush` is called."""
         now = self._clock.now_ms()
         if self._place(now, fields.get("queue", "")):
-            words = self._words
             line = encode({"t": now, "event": event, **fields, "slot": self._slot})
-            count, start = words[COUNT], words[TEXT]
-            self._map[LINES_AT + start : LINES_AT + start + len(line)] = line
-            RECORD.pack_into(self._map, HEAD + count * RECORD.size, now, -start, 0.0, str(len(line)).encode())
-            words[TEXT] = start + len(line)
-            words[COUNT] = count + 1
+            start = self._words[TEXT]
+            end = start + len(line)
+            self._map[HEAD + start : HEAD + end] = line
+            self._words[TEXT] = end
             if fields.get("took", 0.0) >= LONG:
                 self.flush()
 
     def _place(self, now: int, queue: str) -> bool:
-        """Make room for one more entry; False where this queue's are not wanted."""
+        """Make room for one more line; False where this queue's are not wanted."""
         if queue not in self._kept:
             self._kept[queue] = is_kept(self._root, queue)
         if not self._kept[queue]:
             return False
         words = self._words
-        if words[COUNT] >= LINES or words[TEXT] > FULL or not self._first_at <= now <= self._last_at:
+        if words[TEXT] > FULL or not self._first_at <= now <= self._last_at:
             self.flush()
-        if not words[COUNT]:
+        if not words[TEXT]:
             words[DAY] = now // DAY_MS
             self._first_at = now
             self._last_at = min(now + LULL_MS, (words[DAY] + 1) * DAY_MS - 1)
@@ -112,10 +103,9 @@ class JournalBuffer:
     def flush(self) -> None:
         """Write what waits. What cannot be written is dropped, and told the first time."""
         words = self._words
-        if not words[COUNT]:
+        if not words[TEXT]:
             return
-        records = self._map[HEAD : HEAD + words[COUNT] * RECORD.size]
-        data = b"".join([self._line(*record) for record in RECORD.iter_unpack(records)])
+        data = self._map[HEAD : HEAD + words[TEXT]]
         try:
             self._write(data)
         except OSError as error:
@@ -124,16 +114,8 @@ class JournalBuffer:
             if words[DROPPED] == lost:
                 self._tell(lost, error.strerror or str(error))
         # In this order: a kill in between must not let the next flush take the page for one that was never written.
-        words[COUNT] = words[TEXT] = 0
+        words[TEXT] = 0
         words[BASE] = -1
-
-    def _line(self, now: int, attempt: int, took: float, text: bytes) -> bytes:
-        if attempt <= 0:
-            start = LINES_AT - attempt
-            return self._map[start : start + int(text.rstrip(b"\0"))]
-        return b'{"t":%d,"event":"finished","queue":"%b","id":"%b","attempt":%d,"slot":%d,"took":%.6f}\n' % (
-            now, text[ID:].rstrip(b"\0"), text[:ID], attempt, self._slot, took,
-        )  # fmt: skip
 
     def _write(self, data: bytes) -> None:
         words, fs = self._words, self._root.fs
