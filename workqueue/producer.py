@@ -188,7 +188,7 @@ class Producer:
     # -- inside ------------------------------------------------------------------------------------------------
 
     def _prepare(self, queue: str) -> None:
-        if self._create:
+        if self._create and queue not in self._intake.root.spaces:
             self._intake.make_queue(queue)
 
 

@@ -122,6 +122,13 @@ class TestRoundTrip:
         assert claim.attempt == min(name.attempt + 1, MOST_ATTEMPTS)
         assert claim == name._replace(attempt=claim.attempt, owner=owner, due=None)
 
+    @given(FILE_NAMES, OWNERS)
+    @example(f"1764000000000-5-{ID}-099999999@1.aaaa=x", Owner(3, "k2x9"))
+    @example(f"5-{ID}-01+x", Owner(3, "k2x9"))
+    def test_to_take_a_name_is_to_parse_and_claim_it(self, text: str, owner: Owner) -> None:
+        name = parse(text)
+        assert names.taken(text, owner) == (None if name is None else name.claim(owner))
+
     @given(FILE_NAMES)
     @example(f"5-{ID}-0+\n\n")
     @example(f"1764000000000-5-{ID}-01@1.aaaa=..")
@@ -332,3 +339,18 @@ class TestRuns:
         made = [names.new_run() for _ in range(200)]
         assert len(set(made)) > 195
         assert all(parse(f"5-{ID}-1@3.{run}") for run in made)
+
+    def test_a_fork_draws_its_own(self) -> None:
+        names.new_run()
+        ours, theirs = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.write(theirs, "".join(names.new_run() for _ in range(50)).encode())
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        drawn = os.read(ours, 200).decode()
+        os.close(ours)
+        os.close(theirs)
+        assert len(drawn) == 200
+        made = {names.new_run() for _ in range(50)}
+        assert len(made & {drawn[start : start + 4] for start in range(0, 200, 4)}) < 3

@@ -39,9 +39,10 @@ UNREADABLE = {errno.ELOOP, errno.ENXIO, errno.EACCES, errno.EPERM, errno.ENODEV}
 
 def take(root: Root, queue: str, hint: str, slot: int) -> Claim | Corrupted | None:
     """Claim the job of a hint (a name in new/, or BATCH/NAME); None if another was faster."""
-    name = named(root, hint.rpartition("/")[2]).claim(names.Owner(slot, names.new_run()))
-    path = f"{root.space(queue, 'cur')}/{name.claimed()}"
-    source = f"{root.space(queue, 'new')}/{hint}"
+    name = named(root, hint.rpartition("/")[2], names.Owner(slot, names.new_run()))
+    spaces = root.spaces[queue]
+    path = f"{spaces['cur']}/{name.claimed()}"
+    source = f"{spaces['new']}/{hint}"
     try:
         root.fs.rename(source, path)
     except OSError as error:
@@ -56,12 +57,12 @@ def take(root: Root, queue: str, hint: str, slot: int) -> Claim | Corrupted | No
         return None  # somebody moved it out of cur/ by hand
 
 
-def named(root: Root, text: str) -> Name:
-    """The name of a job in new/; a bare one gets one, and a stranger's label is cut to fit."""
-    name = names.parse(text)
+def named(root: Root, text: str, owner: names.Owner) -> Name:
+    """The name of a claim; a bare job in new/ gets one, and a stranger's label is cut to fit."""
+    name = names.taken(text, owner)
     if name is None:
-        return names.bare(text, root.ids)
-    if len(os.fsencode(name.label)) > names.LONGEST_LABEL:
+        return names.bare(text, root.ids).claim(owner)
+    if name.label and len(os.fsencode(name.label)) > names.LONGEST_LABEL:
         return name._replace(label=names.label(name.label))
     return name
 

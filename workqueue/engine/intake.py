@@ -49,8 +49,11 @@ class Intake:
         """Refuse a job for which there is no queue, or no room."""
         self.root.space(job.queue, "tmp")
         if job.file is None:
-            self._check_payload(job.queue, len(job.payload))
-        self._limits.check(job.queue, 1, len(job.payload) if job.file is None else submit.file_size(job.file))
+            size = len(job.payload)
+            self._check_payload(job.queue, size)
+        else:
+            size = submit.file_size(job.file)
+        self._limits.check(job.queue, 1, size)
 
     def check_room(self, queue: str, jobs: int, size: int) -> None:
         """Raise QueueFull if the queue's limits do not allow so many jobs more."""

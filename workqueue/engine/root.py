@@ -20,6 +20,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from workqueue.clock import CLOCK, Clock
+from workqueue.engine.remembered import Remembered
 from workqueue.engine.settings import SettingsFile, suggestion
 from workqueue.errors import BadName, NewerFormat, NotARoot, RootError, StoreError, UnknownQueue, told
 from workqueue.jobs.ids import Ids
@@ -78,7 +79,8 @@ class Root:
         """The settings of a queue."""
         self.seen_open: dict[str, list[str]] = {}
         """Of batches: members that were in them when last looked at (members.py)."""
-        self._spaces: dict[str, dict[str, str]] = {}
+        self.spaces = Remembered(self._open)
+        """The directories of a queue's spaces, by state; the queue is checked at its first use."""
 
     def check_same(self) -> None:
         """Refuse to go on where another root has taken this one's place: its slots are not those that we hold."""
@@ -100,11 +102,8 @@ class Root:
         return "/".join((self.path, DOT, *parts))
 
     def space(self, queue: str, state: str) -> str:
-        """A space's directory; the queue is checked at its first use."""
-        spaces = self._spaces.get(queue)
-        if spaces is None:
-            spaces = self._spaces[queue] = self._open(queue)
-        return spaces[state]
+        """A space's directory."""
+        return self.spaces[queue][state]
 
     def queues(self) -> list[str]:
         """The queues there are, by name."""
@@ -115,7 +114,7 @@ class Root:
     def make_queue(self, queue: str) -> None:
         """Make a queue unless it is there."""
         checked_queue(queue)
-        if queue not in self._spaces:
+        if queue not in self.spaces:
             make_queue(self.path, queue, self.fs)
 
     def _is_queue(self, queue: str) -> bool:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from workqueue.engine.remembered import Remembered
 from workqueue.errors import BadSetting, StoreError
 from workqueue.jobs.durations import seconds, size
 from workqueue.jobs.rejects import RejectLimit, reject_limit
@@ -105,18 +106,15 @@ class SettingsFile:
         env = {name: environ.get(f"FSQ_{name.upper()}") or None for name in NAMES}
         self._common = read(common, FILE)
         self._above = read(env, "environment") | read(overrides, "option")
-        self._known: dict[str, Settings] = {}
+        self.of: Callable[[str], Settings] = Remembered(self._of).__getitem__
+        """The settings of one queue."""
         for queue in self._queues:
             self.of(queue)
 
-    def of(self, queue: str) -> Settings:
-        """The settings of one queue."""
-        known = self._known.get(queue)
-        if known is None:
-            own = read(self._queues.get(queue, {}), f"{FILE}: queues.{queue}")
-            stage = read(self._stages.get(queue, {}), f"stage {queue}")
-            known = self._known[queue] = replace(Settings(), **{**self._common, **stage, **own, **self._above})
-        return known
+    def _of(self, queue: str) -> Settings:
+        own = read(self._queues.get(queue, {}), f"{FILE}: queues.{queue}")
+        stage = read(self._stages.get(queue, {}), f"stage {queue}")
+        return replace(Settings(), **{**self._common, **stage, **own, **self._above})
 
     @staticmethod
     def _load(path: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:

@@ -28,6 +28,12 @@ def finish(root: Root, claim: Claim, result: bytes | None = None) -> bool:
         _drop_copy(root, claim)
         return commits.commit(root, claim)
     keep = keep_for(root, claim)
+    if not keep and is_all(claim):
+        try:
+            root.fs.unlink(claim.path)
+        except FileNotFoundError:
+            return False
+        return True
     if keep and result is not None:
         with contextlib.suppress(OSError):  # a full disk must not turn a success into another run
             records.put_result(root, claim.id, result)
@@ -44,6 +50,14 @@ def finish(root: Root, claim: Claim, result: bytes | None = None) -> bool:
     free_key(root, claim)
     members.leave(root, claim.options, claim.id, How.DONE)
     return True
+
+
+def is_all(claim: Claim) -> bool:
+    """Whether a job's file is all that there is of it: no records, no copy, no key, no batch. Most jobs are so."""
+    name, options = claim.name, claim.options
+    return (
+        options.key is None and options.batch is None and not (claim.scratch or claim.has_records or name.has_history)
+    )
 
 
 def _keep(root: Root, claim: Claim) -> bool:

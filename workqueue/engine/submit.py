@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from workqueue.engine import keys, records
 from workqueue.engine.protocol import NewJob, Placed
 from workqueue.engine.renames import link, rename
-from workqueue.errors import BadInput, of_path, told
+from workqueue.errors import BadInput, FsqError, StoreError, of_path
 from workqueue.jobs import content, names
 
 if TYPE_CHECKING:
@@ -31,9 +31,12 @@ def put(root: Root, job: NewJob) -> Placed:
     name = names.Name(
         job.priority, root.ids.next(), 0, due=job.due, whole=job.file is not None, label=names.label(job.label)
     )
-    doing = f"submit to queue {job.queue!r}"
-    with told(doing, root.space(job.queue, "tmp")):
+    try:
         return _put_bytes(root, job, name) if job.file is None else _put_file(root, job, name, job.file)
+    except FsqError:
+        raise
+    except OSError as error:  # `told` says the same, and costs as much as making the id
+        raise StoreError(f"submit to queue {job.queue!r}", error, root.space(job.queue, "tmp")) from error
 
 
 def _put_bytes(root: Root, job: NewJob, name: names.Name) -> Placed:

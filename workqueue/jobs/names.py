@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import os
 import re
+import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from workqueue.errors import BadSetting
@@ -39,12 +40,17 @@ MOST_ATTEMPTS = 99_999_999
 """What is left of the 9 digits of ATTEMPT behind a leading zero: the count stops here, the name stays readable."""
 RUN_CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 RUN_PAIRS = [first + second for first in RUN_CHARACTERS for second in RUN_CHARACTERS]
+RUNS = 64
+"""Runs that are drawn at once: the kernel need not be asked at each claim."""
 DEFAULT_PRIORITY = 5
 LONGEST_LABEL = 255 - len("1764000000000-5-01JD8Z7Q4M9X3V2T6B1C0N5KEY-999999999@99999.run4=")
 """Bytes: what is left of a file name beside the longest name a job will ever carry."""
 NO_ID = JobId("")
 """The id of a bare job, which gets one when it is claimed."""
 OPTIONS, WHOLE = "+", "="
+
+_runs: list[str] = []
+"""Runs that are not used yet."""
 
 
 class Owner(NamedTuple):
@@ -115,6 +121,17 @@ def parse(text: str) -> Name | None:
     )
 
 
+def taken(text: str, owner: Owner) -> Name | None:
+    """``parse(text).claim(owner)`` at once: this stands on the way of every job."""
+    match = PATTERN.fullmatch(text)
+    if match is None:
+        return None
+    _, priority, job_id, digits, _, _, form, label = match.groups()
+    before, anew = int(digits), len(digits) > 1 and digits[0] == "0"
+    attempt = before + 1 if before < MOST_ATTEMPTS else MOST_ATTEMPTS
+    return Name(int(priority), JobId(job_id), attempt, anew, None, owner, form == WHOLE, label or "")
+
+
 def bare(text: str, ids: Ids) -> Name:
     """The name given to a bare job when it is claimed; the file's own becomes the label."""
     return Name(DEFAULT_PRIORITY, ids.next(), 0, whole=True, label=label(text))
@@ -146,8 +163,16 @@ def _has_due(text: str) -> bool:
 
 def new_run() -> str:
     """Four random characters."""
-    first, second = divmod(int.from_bytes(os.urandom(4)), len(RUN_PAIRS))
-    return RUN_PAIRS[first % len(RUN_PAIRS)] + RUN_PAIRS[second]
+    try:
+        return _runs.pop()
+    except IndexError:
+        pairs = len(RUN_PAIRS)
+        drawn = struct.unpack(f"{RUNS}I", os.urandom(4 * RUNS))
+        _runs.extend([RUN_PAIRS[number // pairs % pairs] + RUN_PAIRS[number % pairs] for number in drawn])
+        return _runs.pop()
+
+
+os.register_at_fork(after_in_child=_runs.clear)  # a fork's are its own
 
 
 def label(text: str) -> str:

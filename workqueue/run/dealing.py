@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from workqueue.run.crew import Crew
     from workqueue.run.sharing import Sharing
 
-DEALS = (2e5, 64), (1e6, 16), (1e7, 4)
+DEALS = (5e4, 128), (2e5, 64), (1e6, 16), (1e7, 4)
 """Nanoseconds that a job takes, and how many shorter ones are dealt at a time; longer ones singly: none waits."""
 
 

@@ -25,7 +25,6 @@ class Element(Job):
         self._notes = run.notes
         self._payload = UNREAD
         self._pid = run.pid
-        self.max_attempts = run.max_attempts
         self._run = run
         self._index = index
         self._line = line

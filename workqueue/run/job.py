@@ -30,6 +30,20 @@ UNREAD: Any = object()
 OPENING = threading.Lock()
 
 
+class Process:
+    """The process that we are in; the kernel need not be asked for each job."""
+
+    pid = os.getpid()
+
+    @classmethod
+    def forked(cls) -> None:
+        """Look again."""
+        cls.pid = os.getpid()
+
+
+os.register_at_fork(after_in_child=Process.forked)
+
+
 class Job:
     """A job that is running. Nothing of it is decoded before it is asked for.
 
@@ -37,7 +51,7 @@ class Job:
     """
 
     __slots__ = (
-        "_board", "_claim", "_engine", "_has_to_leave", "_may_submit", "_notes", "_payload", "_pid", "max_attempts",
+        "_board", "_claim", "_engine", "_has_to_leave", "_may_submit", "_notes", "_payload", "_pid",
     )  # fmt: skip
 
     def __init__(
@@ -53,10 +67,9 @@ class Job:
         self._has_to_leave = has_to_leave
         self._notes: Notes | None = None
         self._payload = UNREAD
-        self._pid = os.getpid()
+        self._pid = Process.pid
         self._may_submit: Callable[[str], None] | None = None
         """Raises for a queue that the handler may not submit to."""
-        self.max_attempts: int = claim.options.max_attempts or engine.settings(claim.queue).max_attempts
 
     def __repr__(self) -> str:
         return f"<Job {self.id} queue={self.queue!r} attempt={self.attempt}/{self.max_attempts}>"
@@ -80,6 +93,11 @@ class Job:
     def attempt(self) -> int:
         """Which start this is; the first is 1."""
         return self._claim.name.attempt
+
+    @property
+    def max_attempts(self) -> int:
+        """How many starts the job has."""
+        return self._claim.options.max_attempts or self._engine.settings(self.queue).max_attempts
 
     @property
     def priority(self) -> int:

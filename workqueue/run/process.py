@@ -13,7 +13,6 @@ import select
 import signal
 import socket
 import sys
-from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from workqueue.engine.protocol import Claim, Corrupted, Unclaimable
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from workqueue.run.board import Board
     from workqueue.run.handler import Handler
     from workqueue.run.job import Job
-    from workqueue.run.judgement import Verdict
 
 PR_SET_PDEATHSIG = 1
 NO_HANDLER = 78
@@ -67,6 +65,8 @@ class WorkerProcess:
         self._stopping = False
         self._is_told = False
         """Whether the supervisor has said so, or is dead."""
+        self._limit: float | None = None
+        """Seconds that the run may take."""
         self._in_handler = False
         self._cancelled: Interrupted | None = None
         """Why the run is over; it may have been told between two elements of an array."""
@@ -146,36 +146,30 @@ class WorkerProcess:
 
     def _run(self, claim: Claim) -> None:
         """Run one job: claimed → started → handled → settled."""
-        limit = self._limit(claim)
+        own = claim.options.timeout
+        self._limit = self._engine.settings(claim.queue).timeout if own is None else own
         self._cancelled = None
-        self._board.start(claim.queue, claim.id, limit)
-        verdict = self._handle(claim, limit)
+        self._board.start(claim.queue, claim.name.id, self._limit)
+        try:
+            verdict = verdicts.attempt(self._engine, claim, self._call, self._board, self._has_to_leave)
+        finally:
+            if os.getpid() != self._pid:
+                os._exit(0)  # a child that the handler forked and let return: the job is its parent's
         os.umask(self._umask)
         verdicts.settle(self._engine, claim, verdict, self._board)
         self._board.end()
         if self._jobs_left is not None:
             self._jobs_left -= 1
 
-    def _limit(self, claim: Claim) -> float | None:
-        own = claim.options.timeout
-        return self._engine.settings(claim.queue).timeout if own is None else own
-
     # -- one run -----------------------------------------------------------------------------------------------
 
-    def _handle(self, claim: Claim, limit: float | None) -> Verdict:
-        """Run the handler; here, and nowhere else, it can be interrupted."""
-        try:
-            return verdicts.attempt(self._engine, claim, partial(self._call, limit), self._board, self._has_to_leave)
-        finally:
-            if os.getpid() != self._pid:
-                os._exit(0)  # a child that the handler forked and let return: the job is its parent's
-
-    def _call(self, limit: float | None, job: Job) -> Any:
+    def _call(self, job: Job) -> Any:
+        """Call the handler; here, and nowhere else, it can be interrupted."""
         self._in_handler = True
         try:
             if self._cancelled is not None:
                 raise self._cancelled  # noqa: TRY301
-            return self._caller.call(job, limit)
+            return self._caller.call(job, self._limit)
         except BaseException:
             self._in_handler = False
             self._caller.recover()

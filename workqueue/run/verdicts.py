@@ -45,6 +45,10 @@ if TYPE_CHECKING:
 __all__ = ["Again", "Done", "Left", "Never", "PutOff", "Unreadable", "Verdict", "attempt", "of_exception", "settle"]
 
 
+NOTHING_TO_TELL = Done()
+"""What most runs come to."""
+
+
 def attempt(
     engine: DirectoryEngine,
     claim: Claim,
@@ -60,6 +64,8 @@ def attempt(
         return elements.attempt(engine, claim, call, board, has_to_leave)
     job = Job(engine, claim, board, has_to_leave)
     verdict = _attempt(engine, claim, call, job)
+    if verdict is NOTHING_TO_TELL:
+        return verdict
     notes = told_by(job)
     if notes is None:
         return verdict
@@ -73,6 +79,8 @@ def attempt(
 def _attempt(engine: DirectoryEngine, claim: Claim, call: Callable[[Job], Any], job: Job) -> Verdict:
     try:
         value = call(job)
+        if claim.staged is None and told_by(job) is None and not engine.keeps(claim):
+            return NOTHING_TO_TELL
         if has_left(job):
             return Left()  # it returned all the same, or a thread of it was told: who knows whether all is done
         result = result_of(engine, claim, value)
@@ -129,6 +137,9 @@ def _finish(engine: DirectoryEngine, claim: Claim, verdict: Done, board: Board) 
             raise
         _again(engine, claim, record("error", error), None, board)  # it did not commit: a run that failed at its end
     else:
+        if verdict is NOTHING_TO_TELL and done:
+            _tell_finished(claim, board)
+            return
         told: dict[str, Any] = {"counts": verdict.counts} if verdict.counts else {}
         if claim.staged is not None and claim.staged.rejected:
             told["rejects"] = claim.staged.rejected
@@ -196,6 +207,16 @@ def _tell(board: Board, field: int, event: str, claim: Claim, *, done: bool, **f
         _keep(board.journal, event, claim, fields)
     if LOGGER.isEnabledFor(EVENTS[event][0]):
         emit(event, **about(claim), **fields)
+
+
+def _tell_finished(claim: Claim, board: Board) -> None:
+    """The same of a run of which there is only its duration to tell: short, because most are so."""
+    name, journal = claim.name, board.journal
+    if journal is None or name.label or name.anew or LOGGER.isEnabledFor(EVENTS["finished"][0]):
+        _tell(board, b.DONE, "finished", claim, done=True, took=board.seconds())
+    else:
+        board.count(b.DONE)
+        journal.finished(claim.queue, name, board.seconds())
 
 
 def _keep(journal: JournalBuffer, event: str, claim: Claim, fields: dict[str, Any]) -> None:
