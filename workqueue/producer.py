@@ -279,3 +279,21 @@ class JobRef:
                 self._engine.record("cancel ordered" if state is State.CUR else "cancelled by hand", found)
                 return state
         return None
+
+    def hold(self) -> bool:
+        """Keep the job back until `unhold`; False if it has ended. Raises WrongState while it runs."""
+        while (found := self._engine.find(self.id)) is not None and found.state not in ENDED:
+            if found.state is State.HELD:
+                return True
+            if self._engine.hold(found):
+                self._engine.record("held by hand", found)
+                return True
+        return False
+
+    def unhold(self) -> bool:
+        """Make the job ready if it is held; False if it is not."""
+        while (found := self._engine.find(self.id)) is not None and found.state is State.HELD:
+            if self._engine.unhold(found):
+                self._engine.record("unheld by hand", found)
+                return True
+        return False
