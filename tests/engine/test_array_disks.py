@@ -19,11 +19,13 @@ from support.cuts import ORDERED, POSIX, SPLIT, Model
 from workqueue.jobs import arrays
 from workqueue.jobs.states import State
 from workqueue.run import verdicts
+from workqueue.run.board import Board
 
 if TYPE_CHECKING:
     from engine.worlds import World
     from workqueue.engine.directory import DirectoryEngine
     from workqueue.engine.protocol import Claim
+    from workqueue.run.job import Job
 
 __all__ = ["out"]
 
@@ -169,3 +171,34 @@ def test_marks_that_cannot_be_read_make_a_run_fail_and_not_begin_anew(world: Wor
     assert f"how far array {elements.job_id} has come" in error["message"]
     elements.drain()
     assert elements.ended == {0: 1, 2: 1}
+
+
+MARK = 2
+"""Which write into the marks is the first element's."""
+
+
+@pytest.mark.parametrize(
+    ("refused", "counts"), [(1, None), (MARK, None), (9, {"read": 1})], ids=["the first write", "a mark", "nothing"]
+)
+def test_an_array_that_is_given_back_tells_what_it_has_counted_unless_that_may_be_counted_again(
+    world: World, out: str, refused: int, counts: dict[str, int] | None
+) -> None:
+    elements = begun(world, out, ["plain"] * 3)
+    elements.submit()
+    fs = FailingFs(refused, errno.EIO, only=frozenset({"overwrite"}))
+    engine = elements.world.open(fs)
+    claim = elements.world.take(engine=engine)
+    fs.armed = True
+
+    def handle(job: Job) -> None:
+        job.count(read=1)
+        elements.world.clock.advance(1)
+
+    board = Board()
+    verdict = verdicts.attempt(engine, claim, handle, board, lambda *, has_come_on: has_come_on)
+    assert isinstance(verdict, verdicts.Left)
+    assert verdict.counts == counts
+    verdicts.settle(engine, claim, verdict, board)
+    board.close()
+    elements.drain()
+    assert elements.ended == ({0: 1, 1: 1, 2: 1} if refused == MARK else {1: 1, 2: 1})

@@ -84,12 +84,16 @@ class Marks:
         self._count = claim.options.array or 0
         self._fd: int | None = None
         self.marks = arrays.TO_DO * self._count
+        self.are_kept = True
+        """Whether the disk has taken all that this run has marked."""
         if self._count > 1:
             where = path(root, claim.id)
             with told(f"read how far array {claim.id} has come", where):
                 self._read(where)
-            with contextlib.suppress(OSError):
+            try:
                 self._begin(where)
+            except OSError:
+                self.are_kept = False
 
     def _read(self, where: str) -> None:
         """Take over what earlier runs have left. An error is raised: it must not make an array begin anew."""
@@ -114,10 +118,10 @@ class Marks:
     def set(self, index: int, mark: bytes) -> None:
         """Mark one element."""
         if self._fd is not None:
-            try:  # noqa: SIM105 - a fifth of what an element costs
+            try:
                 self._root.fs.overwrite(self._fd, mark, index)
             except OSError:
-                pass
+                self.are_kept = False
 
     def close(self, *, ended: bool) -> None:
         """Let go of the file. `ended`: nobody is to be blamed any more, the run has ended or is about to commit."""
