@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from workqueue.jobs.ids import JobId
 
 AS_A_FILE = "submit it as a file: submit(file=…, mode='move')"
+SMALLER = "submit smaller arrays: size=…"
 
 
 class Intake:
@@ -49,7 +50,7 @@ class Intake:
         """Refuse a job for which there is no queue, or no room."""
         self.root.space(job.queue, "tmp")
         if job.file is None:
-            self._check_payload(job.queue, len(job.payload))
+            self._check_payload(job.queue, len(job.payload), AS_A_FILE if job.options.array is None else SMALLER)
         self._limits.check(job.queue, 1, len(job.payload) if job.file is None else submit.file_size(job.file))
 
     def check_room(self, queue: str, jobs: int, size: int) -> None:
@@ -83,7 +84,7 @@ class Intake:
 
         for group, count in arrays.groups(self.root, made):
             for data in group:
-                self._check_payload(like.queue, len(data), "submit smaller arrays: size=…")
+                self._check_payload(like.queue, len(data), SMALLER)
             self._limits.check(like.queue, len(group), sum(map(len, group)))
             yield arrays.put(self.root, like, group, count)
 
