@@ -84,8 +84,7 @@ def hold(
 ) -> None:
     """Keep jobs back that wait (new, later), until unhold. One that runs is not held, and goes on.
 
-    A held job stays as it is: its key, its attempts, what it has saved. It holds up no drain. Jobs that are submitted
-    afterwards are not held.
+    A held job keeps its key, its attempts and what it has saved. No drain waits for it. Later submits are not held.
     """
     engine = open_engine(context, root)
     apply("hold", recorded(engine, "held by hand", engine.hold), chosen(engine, "hold", ids, every, queues), "held")
