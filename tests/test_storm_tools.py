@@ -10,12 +10,17 @@ from support.storm.blows import flood, picked
 from support.storm.checker import check
 from support.storm.leftovers import look
 from support.storm.log import Line, Log, now
+from support.storm.operators import Operating
 from support.storm.order import overtakes, too_often, wrong_places
 from support.storm.plan import Plan
 from support.storm.producers import submitted
 from support.storm.report import Report
 from support.storm.scene import Scene
-from workqueue import Producer
+from workqueue import Producer, State
+from workqueue.engine import recovery
+from workqueue.engine.protocol import Claim
+from workqueue.engine.root import Root
+from workqueue.producer import engine_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,6 +74,27 @@ def test_the_verdict_rests_on_the_log_and_the_directories(tmp_path: Path) -> Non
         "stuck": 1,
         "left behind": 1,
     }
+
+
+def test_a_file_moved_in_that_is_cancelled_before_any_run_of_it_is_not_lost(tmp_path: Path) -> None:
+    """Claimed, and so given an id, and recovered from a worker that died before its handler began: its label tells."""
+    scene = Scene(str(tmp_path), Plan(jobs=1, producers=1, supervisors=1, workers=1))
+    scene.log.write(submitted(0), now("submit", number=7, about="moved:work"), now("acknowledged", number=7))
+    (tmp_path / "root/default/new/by-hand-7").write_text('{"n": 7}')
+    engine = engine_of(Root(scene.root))
+    assert isinstance(engine.take("default", "by-hand-7", 0), Claim)
+    assert len(list(recovery.sweep(engine.root, ["default"], set()))) == 1
+    scene.end()
+    operating = Operating(scene)
+    found = operating.some(State.NEW)
+    assert found is not None
+    report = Report()
+    check(scene, report)
+    assert report.lost
+    operating.do("cancel", found)
+    report = Report()
+    check(scene, report)
+    assert (report.acknowledged, report.orders, report.lost) == (1, {"cancelled": 1}, [])
 
 
 def test_records_without_a_job_are_garbage(root: str) -> None:

@@ -6,9 +6,10 @@ import os
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from workqueue.engine import callback, drafts, outcome, overs
-from workqueue.engine.newjob import NOTHING, give, new_job
+from workqueue.engine.newjob import ARRAY, NOTHING, give, new_array, new_job
 from workqueue.engine.outcome import BatchCounts
 from workqueue.engine.root import DEFAULT_QUEUE
+from workqueue.engine.settings import whole
 from workqueue.errors import BadInput, FsqError, NoSuchBatch, WrongState
 from workqueue.jobs.content import encode_json, encode_payload
 from workqueue.jobs.durations import seconds
@@ -126,6 +127,25 @@ class Batch:
         draft = self._writable()
         self._prepare(queue)
         return add_many(self._engine, draft.add, payloads, queue, wishes)
+
+    def submit_array(
+        self, payloads: Iterable[Any], *, queue: str = DEFAULT_QUEUE, size: int = ARRAY, **wishes: Unpack[Wishes]
+    ) -> list[str]:
+        """Add tiny payloads as arrays, of which each is one member; returns their ids.
+
+        An element that fails becomes a member by itself, before its array ends: the callback waits for it, too.
+        """
+        from workqueue.jobs.arrays import arrays
+
+        draft = self._writable()
+        array = new_array(self._engine.root.clock, queue, wishes)
+        made = arrays(payloads, whole(size, "size"))
+        self._prepare(queue)
+        ids: list[str] = []
+        for array.payload, array.options.array in made:
+            self._engine.check(array)
+            ids.append(draft.add(array))
+        return ids
 
     def _writable(self) -> drafts.Draft:
         if self._draft is None or os.getpid() != self._pid:

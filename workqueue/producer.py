@@ -9,7 +9,7 @@ import msgspec
 from workqueue.clock import CLOCK, Clock
 from workqueue.engine.find_root import find_root
 from workqueue.engine.intake import Intake
-from workqueue.engine.newjob import NOTHING, Wishes, give, new_job
+from workqueue.engine.newjob import ARRAY, NOTHING, Wishes, give, new_array, new_job
 from workqueue.engine.root import DEFAULT_QUEUE, Root, init
 from workqueue.engine.settings import whole
 from workqueue.errors import BadSetting, NoSuchJob
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from workqueue.engine.newjob import Duration
     from workqueue.engine.protocol import Content
 
-ARRAY = 100
-"""Elements of an array, unless told otherwise."""
 LOOK_FIRST, LOOK_LAST = 0.005, 0.1
 """Seconds between looks while waiting: from the first to the last."""
 
@@ -147,9 +145,7 @@ class Producer:
         """
         from workqueue.jobs.arrays import arrays
 
-        if wishes.get("key") is not None or wishes.get("key_for") is not None:
-            raise BadSetting("an array takes no key; its elements are one job")
-        like = new_job(self._clock, queue, wishes, durable=durable)
+        like = new_array(self._clock, queue, wishes, durable=durable)
         made = arrays(payloads, whole(size, "size"))
         self._prepare(queue)
         ids: list[str] = []
@@ -279,3 +275,21 @@ class JobRef:
                 self._engine.record("cancel ordered" if state is State.CUR else "cancelled by hand", found)
                 return state
         return None
+
+    def hold(self) -> bool:
+        """Keep the job back until `unhold`; False if it has ended. Raises WrongState while it runs."""
+        while (found := self._engine.find(self.id)) is not None and found.state not in ENDED:
+            if found.state is State.HELD:
+                return True
+            if self._engine.hold(found):
+                self._engine.record("held by hand", found)
+                return True
+        return False
+
+    def unhold(self) -> bool:
+        """Make the job ready if it is held; False if it is not."""
+        while (found := self._engine.find(self.id)) is not None and found.state is State.HELD:
+            if self._engine.unhold(found):
+                self._engine.record("unheld by hand", found)
+                return True
+        return False

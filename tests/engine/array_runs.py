@@ -165,7 +165,8 @@ class Elements:
             "child of one that retries",
         }
         failing = {index for index, word in enumerate(self.words) if word in {"raises", "snoozes", "retries"}}
-        assert self.alone == Counter(children) + Counter(self.words[index] for index in failing | blamed)
+        expected = Counter(children) + Counter(self.words[index] for index in failing | blamed)
+        assert self.alone == expected, (self.alone - expected, expected - self.alone)
         for index in set(range(len(self.words))) - failing - blamed:
             assert (self.ended[index] > 0) == (self.words[index] != "hopeless")
         [failed] = self.world.engine.scan(Q, State.FAILED)

@@ -45,6 +45,7 @@ def test_a_submit_that_the_power_ends_leaves_all_members_or_none(ground: str, mo
         ("cancel", POSIX),
         ("hand over one", POSIX),
         ("hand over one", SPLIT),
+        ("split off into failed", POSIX),
     ],
     ids=lambda each: each if isinstance(each, str) else type(each).__name__,
 )

@@ -64,20 +64,33 @@ def test_a_kill_repeats_the_element_that_was_running_and_no_other(fsq: Fsq) -> N
 
 
 def test_a_stop_ends_an_array_between_two_elements_and_the_next_worker_goes_on(fsq: Fsq) -> None:
-    """Long before the grace is over, and uncharged."""
+    """Long before the grace is over, and uncharged; what it has counted until then is told then, and added up."""
     [job_id] = Producer(fsq.root).submit_array(range(200), size=200, max_attempts=1)
-    running = fsq.work(lambda job: work_on(fsq, job, 0.01), grace="1h")
+
+    def handle(job: Job) -> None:
+        job.count(read=1)
+        work_on(fsq, job, 0.01)
+
+    running = fsq.work(handle, grace="1h")
     until(lambda: len(starts(fsq)) > 3, "the array is under way")
     running.signal(signal.SIGTERM)
     assert running.wait() == 0
-    assert [event["id"] for event in running.events("released")] == [job_id]
     done = len(starts(fsq))
     assert 3 < done < 200
+    [released] = running.events("released")
+    assert (released["id"], released["counts"], released["elements"]) == (job_id, {"read": done}, done)
     assert fsq.ls() == {"new": 1}
-    finished = fsq.drain(lambda job: fsq.diary.note(f"start:{job.payload}", job)).hears("finished")
-    assert finished["elements"] == 200 - done
+
+    def go_on(job: Job) -> None:
+        job.count(read=1)
+        fsq.diary.note(f"start:{job.payload}", job)
+
+    finished = fsq.drain(go_on).hears("finished")
+    assert (finished["elements"], finished["counts"]) == (200 - done, {"read": 200 - done})
     assert set(starts(fsq).values()) == {1}
     assert len(starts(fsq)) == 200
+    report = json.loads(fsq("-r", fsq.root, "report", "--json").out)
+    assert report["queues"][0]["counts"] == {"read": 200}
 
 
 def test_an_array_that_has_staged_something_goes_on_to_its_end_at_a_stop(fsq: Fsq) -> None:

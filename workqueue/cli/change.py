@@ -1,4 +1,4 @@
-"""fsq retry, cancel, rm: an operator's verbs."""
+"""fsq retry, cancel, hold, unhold, rm: an operator's verbs."""
 
 from __future__ import annotations
 
@@ -74,6 +74,36 @@ def cancel(
     apply("cancel", end, chosen(engine, "cancel", ids, every, queues), "cancelled")
 
 
+@app.command(epilog="Examples:  fsq hold 01JD8Z7Q4M9X3V2T6B1C0N5KEY  ·  fsq hold --all new -q load")
+def hold(
+    context: typer.Context,
+    ids: IdsArgument = None,
+    every: AllOption = None,
+    queues: QueuesOption = None,
+    root: RootOption = None,
+) -> None:
+    """Keep jobs back that wait (new, later), until unhold. One that runs is not held, and goes on.
+
+    A held job keeps its key, its attempts and what it has saved. No drain waits for it. Later submits are not held.
+    """
+    engine = open_engine(context, root)
+    apply("hold", recorded(engine, "held by hand", engine.hold), chosen(engine, "hold", ids, every, queues), "held")
+
+
+@app.command(epilog="Examples:  fsq unhold 01JD8Z7Q4M9X3V2T6B1C0N5KEY  ·  fsq unhold --all held -q load")
+def unhold(
+    context: typer.Context,
+    ids: IdsArgument = None,
+    every: AllOption = None,
+    queues: QueuesOption = None,
+    root: RootOption = None,
+) -> None:
+    """Make held jobs ready now, also those whose time has not come: with the attempts that they have had."""
+    engine = open_engine(context, root)
+    change = recorded(engine, "unheld by hand", engine.unhold)
+    apply("unhold", change, chosen(engine, "unhold", ids, every, queues), "ready again")
+
+
 @app.command(epilog="Examples:  fsq rm 01JD8Z7Q4M9X3V2T6B1C0N5KEY  ·  fsq rm --all failed -q load")
 def rm(
     context: typer.Context,
@@ -102,7 +132,7 @@ def recorded(engine: DirectoryEngine, event: str, change: Callable[[Located], bo
 def chosen(
     engine: DirectoryEngine, verb: str, ids: list[str] | None, every: str | None, queues: list[str] | None
 ) -> Iterator[Located]:
-    """The jobs that were named, or all of a state."""
+    """The jobs that were named, or all of a state; an id that is none is told when the others are through."""
     if bool(ids) == (every is not None):
         raise BadSetting("give job ids, or --all STATE")
     if every is not None:
@@ -111,22 +141,35 @@ def chosen(
             raise BadSetting(f"--all {every}: it takes jobs from {', '.join(s for s in ARROWS[verb].sources if s)}")
         for queue in chosen_queues(engine, queues):
             yield from engine.scan(queue, state)
+    unknown: FsqError | None = None
     for text in ids or ():
-        yield find_job(engine, text)
+        try:
+            found = find_job(engine, text)
+        except FsqError as error:
+            unknown = unknown or error
+        else:
+            yield found
+    if unknown is not None:
+        raise unknown
 
 
 def apply(verb: str, change: Callable[[Located], bool], jobs: Iterator[Located], done: str) -> None:
     """Change each job; the first problem decides the exit status, and the others are still done."""
-    count = 0
+    tried = count = 0
     problem: FsqError | None = None
-    for found in jobs:
-        try:
-            if change(found):
-                count += 1
-            else:
-                problem = problem or WrongState(f"{verb} {found.name.id}: it moved on meanwhile; look again: fsq show")
-        except FsqError as error:
-            problem = problem or error
-    say(f"{count} {done}")
+    try:
+        for tried, found in enumerate(jobs, 1):  # noqa: B007 - how many it came to
+            try:
+                if change(found):
+                    count += 1
+                else:
+                    moved_on = f"{verb} {found.name.id}: it moved on meanwhile; look again: fsq show"
+                    problem = problem or WrongState(moved_on)
+            except FsqError as error:
+                problem = problem or error
+    except FsqError as error:
+        problem = problem or error
+    if tried or problem is None:
+        say(f"{count} {done}")
     if problem is not None:
         raise problem

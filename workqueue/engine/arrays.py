@@ -3,8 +3,9 @@
     0011240        a character for each element (jobs/arrays.py)
     3.k2x9         the run that goes on, SLOT.RUN; spaces when it has ended in good order
 
-Written in place, a byte for each element that has ended, and never synced: kill -9 keeps it. It is best effort, as all
-records are: where the disk refuses it, a dead run's elements are run again.
+Written in place, a byte for each element that has ended, and never synced: kill -9 keeps it. Writing it is best effort,
+as with all records: where the disk refuses it, a dead run's elements are run again. Where what is there cannot be read,
+the run fails, and is tried again.
 
 **Invariant**: a 1 is written after the handler has returned, and never for an element that staged something.
 **Invariant**: only whoever recovers a dead run's claim marks a 3, and wipes the run with the same write. So an element
@@ -83,30 +84,44 @@ class Marks:
         self._count = claim.options.array or 0
         self._fd: int | None = None
         self.marks = arrays.TO_DO * self._count
+        self.are_kept = True
+        """Whether the disk has taken all that this run has marked."""
         if self._count > 1:
-            with contextlib.suppress(OSError):
-                self._open()
+            where = path(root, claim.id)
+            with told(f"read how far array {claim.id} has come", where):
+                self._read(where)
+            try:
+                self._begin(where)
+            except OSError:
+                self.are_kept = False
 
-    def _open(self) -> None:
-        assert self._claim.name.owner is not None
-        records.make(self._root, self._claim)
-        where = path(self._root, self._claim.id)
-        try:
-            self._fd = self._root.fs.create(where, 0o600, os.O_RDWR)
-        except FileExistsError:
+    def _read(self, where: str) -> None:
+        """Take over what earlier runs have left. An error is raised: it must not make an array begin anew."""
+        with contextlib.suppress(FileNotFoundError):
             self._fd = self._root.fs.open_slot(where)
-            found = os.pread(self._fd, self._count, 0)
+        if self._fd is not None:
+            try:
+                found = os.pread(self._fd, self._count, 0)
+            except OSError:
+                self.close(ended=False)
+                raise
             if len(found) == self._count:
                 self.marks = arrays.still_to_do(found)
+
+    def _begin(self, where: str) -> None:
+        if self._fd is None:
+            records.make(self._root, self._claim)
+            self._fd = self._root.fs.create(where, 0o600, os.O_RDWR)
+        self._claim.has_records = True
         self._root.fs.overwrite(self._fd, self.marks + trailer(owner_of(self._claim)))
 
     def set(self, index: int, mark: bytes) -> None:
         """Mark one element."""
         if self._fd is not None:
-            try:  # noqa: SIM105 - a fifth of what an element costs
+            try:
                 self._root.fs.overwrite(self._fd, mark, index)
             except OSError:
-                pass
+                self.are_kept = False
 
     def close(self, *, ended: bool) -> None:
         """Let go of the file. `ended`: nobody is to be blamed any more, the run has ended or is about to commit."""
@@ -167,6 +182,7 @@ def forget(root: Root, job_id: str) -> None:
     with told(f"forget how far job {job_id} has come", path(root, job_id)):
         if root.fs.exists(path(root, job_id)):
             root.fs.discard(path(root, job_id))
+            root.fs.sync_dir(records.directory(root, job_id))
 
 
 # -- elements that fail --------------------------------------------------------------------------------------------

@@ -40,6 +40,10 @@ if TYPE_CHECKING:
     from workqueue.engine.root import Root
 
 
+AT_THEIR_END = {state.value: how for state, how in members.BY_STATE.items()}
+"""How a member has ended that comes to a space, by the space's name."""
+
+
 def commit(root: Root, claim: Claim) -> bool:
     """End a sealed run; False if its claim was taken away. What cannot be published now is by the next sweep."""
     run = manifest.text_of(claim.name)
@@ -72,6 +76,7 @@ def complete(root: Root, run: str) -> None:
     root.fs.sync_moves(root.space(claim.queue, "done"), root.space(claim.queue, "cur"))
     for directory in _publish(root, run, found, claim):
         root.fs.sync_moves(directory)
+    _see_out(root, found)
     outputs.discard(root, found.dropped)
     root.fs.discard(manifest.path(root, run))
     settle.forget(root, claim)
@@ -103,6 +108,15 @@ def _publish(root: Root, run: str, found: Manifest, claim: Claim) -> list[str]:
         with told("publish what a run has handed over", f"{root.path}/{item.to}"):
             touched.append(publish_item(root, source, item, claim.inode))
     return list(dict.fromkeys(touched))
+
+
+def _see_out(root: Root, found: Manifest) -> None:
+    """Let those leave their batch whom nobody will run: elements of an array that have come to failed/ or corrupt/."""
+    for item in found.items if any(item.batch is not None for item in found.items) else ():
+        _, space, text = item.to.split("/", 2)
+        name = names.parse(text)
+        if name is not None and space in AT_THEIR_END and root.fs.exists(f"{root.path}/{item.to}"):
+            members.leave(root, Options(batch=item.batch), name.id, AT_THEIR_END[space])
 
 
 def publish_item(root: Root, source: str, item: Item, heir_of: int | None = None) -> str:

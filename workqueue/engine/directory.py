@@ -190,6 +190,14 @@ class DirectoryEngine(Intake):
         """End a job that has not ended."""
         return operate.cancel(self.root, found)
 
+    def hold(self, found: Located) -> bool:
+        """Keep a job back that waits."""
+        return operate.hold(self.root, found)
+
+    def unhold(self, found: Located) -> bool:
+        """Make a held job ready."""
+        return operate.unhold(self.root, found)
+
     def remove(self, found: Located) -> bool:
         """Remove a job that has ended."""
         return operate.remove(self.root, found)

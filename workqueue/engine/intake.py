@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from workqueue.jobs.ids import JobId
 
 AS_A_FILE = "submit it as a file: submit(file=…, mode='move')"
+SMALLER = "submit smaller arrays: size=…"
 
 
 class Intake:
@@ -50,7 +51,7 @@ class Intake:
         self.root.space(job.queue, "tmp")
         if job.file is None:
             size = len(job.payload)
-            self._check_payload(job.queue, size)
+            self._check_payload(job.queue, size, AS_A_FILE if job.options.array is None else SMALLER)
         else:
             size = submit.file_size(job.file)
         self._limits.check(job.queue, 1, size)
@@ -86,7 +87,7 @@ class Intake:
 
         for group, count in arrays.groups(self.root, made):
             for data in group:
-                self._check_payload(like.queue, len(data), "submit smaller arrays: size=…")
+                self._check_payload(like.queue, len(data), SMALLER)
             self._limits.check(like.queue, len(group), sum(map(len, group)))
             yield arrays.put(self.root, like, group, count)
 

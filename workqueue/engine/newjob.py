@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 NOTHING: Any = object()
 """No payload was given; None is one."""
 MODES = ("move", "link", "copy")
+ARRAY = 100
+"""Elements of an array, unless told otherwise."""
 
 
 class Wishes(TypedDict, total=False):
@@ -62,6 +64,13 @@ def new_job(clock: Clock, queue: str, wishes: Wishes, *, durable: bool = True) -
         options=_options(clock, wishes),
         durable=durable,
     )
+
+
+def new_array(clock: Clock, queue: str, wishes: Wishes, *, durable: bool = True) -> NewJob:
+    """Return an array without its elements; it takes no key."""
+    if wishes.get("key") is not None or wishes.get("key_for") is not None:
+        raise BadSetting("an array takes no key; its elements are one job")
+    return new_job(clock, queue, wishes, durable=durable)
 
 
 def give(job: NewJob, payload: object, file: str | os.PathLike[str] | None, mode: str) -> None:

@@ -21,11 +21,15 @@ if TYPE_CHECKING:
     from workqueue.engine.root import Root
 
 
+RUNS = "it is running: stop its worker, which gives it back, and then hold it; or end it for good with fsq cancel"
+
+
 def allowed(verb: str, found: Located) -> None:
     """Refuse a verb that cannot take the job from where it is."""
     if not takes_from(verb, found.state):
         sources = ", ".join(state for state in ARROWS[verb].sources if state)
-        raise WrongState(f"job {found.name.id} is in {found.state}; {verb} takes jobs from {sources}")
+        advice = f"; {RUNS}" if verb == "hold" and found.state is State.CUR else ""
+        raise WrongState(f"job {found.name.id} is in {found.state}; {verb} takes jobs from {sources}{advice}")
 
 
 def retry(root: Root, found: Located, *, from_start: bool = False) -> bool:

@@ -111,6 +111,7 @@ class QueueReport:
                 self.snoozed += 1
             case "released":
                 self.released += 1
+                self._add_counts(entry)
             case "recovered":
                 self._add_death(entry)
             case "corrupted":
@@ -132,14 +133,17 @@ class QueueReport:
         if entry.event in CHARGED:
             self.attempts += 1
         self.rejects += entry.rejects
-        for name, amount in entry.counts.items():
-            self.counts.add(name, amount)
+        self._add_counts(entry)
         took = max(0.0, entry.took)
         self.run.add(took)
         self.slowest.add(took, {"id": entry.id, "took": took, "event": entry.event, "label": entry.label})
         # Of a job that was put off, or whose attempts were counted anew, the first attempt is not its first start.
         if entry.attempt == 1 and entry.event != "snoozed" and not entry.anew and PATTERN.fullmatch(f"5-{entry.id}-0"):
             self.waiting.add(max(0.0, entry.t / 1000 - took - milliseconds(entry.id) / 1000))
+
+    def _add_counts(self, entry: Entry) -> None:
+        for name, amount in entry.counts.items():
+            self.counts.add(name, amount)
 
     def _add_death(self, entry: Entry) -> None:
         """A run that its worker did not survive, or that was ended because it went over a limit."""

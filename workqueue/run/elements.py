@@ -13,6 +13,7 @@ What ends the whole array instead: its cancel, more rejected records than allowe
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from workqueue.engine import arrays as _  # noqa: F401 - now, and not by a worker whose package was upgraded meanwhile
@@ -97,7 +98,7 @@ class ArrayRun:
         for self._at, (line, mark) in enumerate(zip(lines, marks.marks, strict=True)):
             if mark == arrays.TO_DO[0]:
                 if self.ended and self._is_to_leave():
-                    return Left()
+                    return Left(array=Ended(self.ended, self.split))
                 self._run_one(self._at, line, marks)
         check_rejects(self.engine, self.claim, self.notes)
         result = b"[%b]" % b",".join(self._results) if self._keeps else None
@@ -107,12 +108,15 @@ class ArrayRun:
     def close(self, verdict: Verdict) -> Verdict:
         """Let go of everything, and add to the verdict what was counted."""
         is_done = isinstance(verdict, Done)
+        is_kept = self._marks is not None and self._marks.are_kept
         if self._marks is not None:
             self._marks.close(ended=not is_done)
         if self.notes is not None:
             self.notes.end(stays=not is_done or self._keeps)
             if isinstance(verdict, Done):
                 return verdict._replace(counts=self.notes.counts)
+            if isinstance(verdict, Left) and is_kept:  # else they are run, and counted, again
+                return replace(verdict, counts=self.notes.counts)
         return verdict
 
     # -- one element -------------------------------------------------------------------------------------------

@@ -53,6 +53,8 @@ BY_HAND: dict[str, tuple[int, str]] = {
     "retried by hand": (logging.INFO, "{job} made ready again by {by}"),
     "cancelled by hand": (logging.INFO, "{job} cancelled by {by}; it was in {state}"),
     "cancel ordered": (logging.INFO, "{job} is to be cancelled, by {by}; it was running"),
+    "held by hand": (logging.INFO, "{job} held back by {by}; it was in {state}"),
+    "unheld by hand": (logging.INFO, "{job} let go by {by}, and ready"),
     "removed": (logging.INFO, "{job} removed from {state} by {by}"),
 }
 """Events that only the journal has: they happen in no worker."""

@@ -83,6 +83,10 @@ class Unreadable:
 class Left:
     """The handler left at a save, because its worker is to stop: to be gone on with, and not charged."""
 
+    counts: dict[str, int | float] | None = None
+    """Of an array: what its ended elements counted, which no later run will count again."""
+    array: Ended | None = None
+
 
 Verdict = Done | Again | PutOff | Never | Unreadable | Left
 

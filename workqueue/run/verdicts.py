@@ -109,9 +109,11 @@ def settle(engine: DirectoryEngine, claim: Claim, verdict: Verdict, board: Board
     match verdict:
         case Done():
             _finish(engine, claim, verdict, board)
-        case Left():
+        case Left(counts, array):
             if _unless_cancelled(engine, claim, board):
-                _tell(board, b.RELEASED, "released", claim, done=engine.release(claim))
+                told: dict[str, Any] = {"counts": counts} if counts else {}
+                told |= {"elements": array.elements} if array else {}
+                _tell(board, b.RELEASED, "released", claim, done=engine.release(claim), **told)
         case PutOff(delay, reason):
             if _unless_cancelled(engine, claim, board):
                 moved = engine.defer(claim, delay, free=True)

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from support.storm.log import now
+from support.storm.producers import number_by_hand
 from workqueue.engine import operate
 from workqueue.engine.protocol import Located
 from workqueue.engine.root import Root
@@ -47,14 +48,14 @@ class Operating:
         """Meddle until the storm is over, then let go what is held."""
         while not self._scene.is_over():
             verb, state, _ = self._chance.choices(WISHES, [weight for *_, weight in WISHES])[0]
-            found = self._some(state)
+            found = self.some(state)
             if found is not None:
-                self._do(verb, found)
+                self.do(verb, found)
             time.sleep(self._chance.expovariate(1 / PAUSE))
-        while (found := self._some(State.HELD)) is not None:
-            self._do("unhold", found)
+        while (found := self.some(State.HELD)) is not None:
+            self.do("unhold", found)
 
-    def _some(self, state: State) -> Located | None:
+    def some(self, state: State) -> Located | None:
         """Any job of a state."""
         queues = self._root.queues()
         self._chance.shuffle(queues)
@@ -77,7 +78,7 @@ class Operating:
     def _pick(self, found: list[str]) -> str:
         return self._chance.choice(found) if found else ""
 
-    def _do(self, verb: str, found: Located) -> None:
+    def do(self, verb: str, found: Located) -> None:
         """Do it, with a line before and a line after."""
         self._tell(verb, found)
         try:
@@ -87,7 +88,8 @@ class Operating:
         self._tell(outcome, found)
 
     def _tell(self, word: str, found: Located) -> None:
-        self._scene.log.tell(now(word, job=found.name.id, attempt=found.name.attempt, about=found.state.value))
+        name, number = found.name, number_by_hand(found.name.label)
+        self._scene.log.tell(now(word, job=name.id, attempt=name.attempt, number=number, about=found.state.value))
 
 
 def cancel(root: Root, found: Located) -> str:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 ENOUGH = 100
 """Jobs that wait, at which producers pause while it storms: no queue is to starve behind another."""
 GROUP = 20
+BY_HAND = "by-hand-"
+"""What a file is called that is moved in, before its number: fsq makes the job's label of it."""
 KEYS = 100
 """Keys that all producers compete for."""
 
@@ -93,7 +95,7 @@ class Producing:
 
         def submit(job: dict[str, Any], _: dict[str, Any]) -> str:
             job["deed"] = "work"
-            os.rename(self._written(job), f"{self._scene.root}/default/new/by-hand-{job['n']}")
+            os.rename(self._written(job), f"{self._scene.root}/default/new/{BY_HAND}{job['n']}")
             return "-"
 
         return self._each("moved", submit, deed="work")
@@ -161,6 +163,12 @@ class Producing:
 
     def _tell(self, *lines: Line) -> None:
         self._scene.log.write(self._file, *lines)
+
+
+def number_by_hand(label: str) -> int:
+    """The number of a job whose file was moved in, by its label; 0 for any other. No run need have told of it."""
+    number = label.removeprefix(BY_HAND)
+    return int(number) if number != label and number.isdigit() else 0
 
 
 def limits_of(job: dict[str, Any]) -> dict[str, Any]:

@@ -39,6 +39,10 @@ class Scene:
         """How many jobs and batches are ready."""
         return sum(len(os.listdir(f"{self.root}/{queue}/new")) for queue in QUEUES)
 
+    def delayed(self) -> int:
+        """How many jobs and batches wait for their time."""
+        return sum(len(os.listdir(f"{self.root}/{queue}/later")) for queue in QUEUES)
+
     def end(self) -> None:
         """Tell producers and operators that the storm is over."""
         with open(self._over, "xb"):

@@ -82,8 +82,16 @@ class Storm:
             self.blows.order_to_stop(supervisor)
         for group, what in ((troupe.supervisors, "a supervisor"), (troupe.operators, "an operator")):
             self._wait(group, what, end)
-        troupe.start(troupe.supervisors, 0, partial(drain, self.scene, blind=self.blind > 0))
-        self._wait(troupe.supervisors, "the drain", end)
+        self._drain(end)
+
+    def _drain(self, end: float) -> None:
+        """Until nothing waits: a drain does not wait for a job that has snoozed before any attempt was charged."""
+        while True:
+            self.troupe.start(self.troupe.supervisors, 0, partial(drain, self.scene, blind=self.blind > 0))
+            self._wait(self.troupe.supervisors, "the drain", end)
+            if not self.scene.delayed() or time.monotonic() >= end:
+                return
+            time.sleep(0.05)
 
     def _let_producers_finish(self, end: float) -> None:
         """Wait for the shares of all; who died with less is started again."""
