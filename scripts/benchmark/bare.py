@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 DATA = b'{"fsq":1}\n{"path": "' + b"x" * 178 + b'"}'
 """200 bytes, as a small job has."""
+DEATH = b'{"attempt":1,"at":1764000000000,"kind":"death","message":"its worker died"}\n'
 SPACES = ("tmp", "new", "cur", "done", "keys", "commit", "later")
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -289,6 +290,26 @@ def recoveries(home: str, count: int) -> Measured:
 
     def loop() -> None:
         for text in os.listdir(f"{home}/cur"):
+            os.rename(f"{home}/cur/{text}", f"{home}/new/{text}")
+
+    return timed(loop)
+
+
+def told_recoveries(home: str, count: int) -> Measured:
+    """Each claim is read, its death written down in a directory of its own, and its cancel looked for."""
+    prepare(home)
+    for number in range(count):
+        write(f"{home}/cur/{name(number)}")
+
+    def loop() -> None:
+        for text in os.listdir(f"{home}/cur"):
+            fd = os.open(f"{home}/cur/{text}", READ)
+            os.fstat(fd)
+            os.read(fd, 65_536)
+            os.close(fd)
+            os.path.exists(f"{home}/keys/{text}/cancel")
+            os.mkdir(f"{home}/keys/{text}", 0o700)
+            write(f"{home}/keys/{text}/errors.jsonl", DEATH)
             os.rename(f"{home}/cur/{text}", f"{home}/new/{text}")
 
     return timed(loop)

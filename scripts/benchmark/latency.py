@@ -126,7 +126,7 @@ def watch(home: str, handler: Noter) -> None:
 
 
 def idle(home: str, count: int) -> Measured:
-    """Percent of a core that a supervisor with 8 workers and nothing to do takes in `count` seconds."""
+    """CPU time that a supervisor with 8 workers and nothing to do takes in `count` seconds."""
     producer = producer_in(home)
     pid = fork(partial(work, producer.root, Noter(), 8, drain=False))
     try:
@@ -136,12 +136,19 @@ def idle(home: str, count: int) -> Measured:
         used = cpu_seconds(pid) - before
     finally:
         end([pid])
-    return Measured(count, {"cpu_percent": 100 * used / count})
+    return Measured(used, {"cpu_percent": 100 * used / count})
 
 
-def asleep(_: str, count: int) -> Measured:
-    """As long, and nothing done."""
-    return Measured(count)
+def asleep(_home: str, count: int) -> Measured:
+    """The same of one process that does nothing at all."""
+    pid = fork(partial(time.sleep, count + 60))
+    try:
+        time.sleep(2)
+        before = cpu_seconds(pid)
+        time.sleep(count)
+        return Measured(max(cpu_seconds(pid) - before, 1e-6))
+    finally:
+        end([pid])
 
 
 def cpu_seconds(pid: int) -> float:

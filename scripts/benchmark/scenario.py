@@ -77,7 +77,7 @@ class Result:
             return self.figure(self.ours) > self.scenario.most
         if self.scenario.least is not None:
             return self.figure(self.ours) < self.scenario.least
-        return self.scenario.target is not None and self.ratio < self.scenario.target
+        return self.scenario.target is not None and round(self.ratio, 2) < round(self.scenario.target, 2)
 
     @property
     def spread(self) -> tuple[float, float]:

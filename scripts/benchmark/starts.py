@@ -20,9 +20,10 @@ app()
 
 
 def run(count: int, *command: str, home: str) -> Measured:
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     start = time.perf_counter()
     for _ in range(count):
-        done = subprocess.run(command, capture_output=True, check=False, cwd=home)
+        done = subprocess.run(command, capture_output=True, check=False, cwd=home, env=env)
         if done.returncode:
             raise IncompleteError(f"{' '.join(command[:3])}: exit status {done.returncode}: {done.stderr[-300:]!r}")
     return Measured((time.perf_counter() - start) / count)
@@ -40,9 +41,9 @@ def command(*words: str, home: str, count: int) -> Measured:
     producer = producer_in(home)
     fsq = os.path.join(os.path.dirname(sys.executable), "fsq")
     line = [fsq if os.path.exists(fsq) else sys.executable, *([] if os.path.exists(fsq) else ["-m", "workqueue"])]
-    run(1, *line, "--version", home=home)
+    run(1, *line, *(word.replace("ROOT", producer.root) for word in words), home=home)
     took = run(count, *line, *(word.replace("ROOT", producer.root) for word in words), home=home)
-    if "submit" in words and len(waiting(home)) != count:
+    if "submit" in words and len(waiting(home)) != count + 1:
         raise IncompleteError("not every submit made a job")
     return took
 

@@ -8,13 +8,15 @@ import time
 from typing import Any
 
 FIRST, LAST, ENDED = range(3)
+PLACES = 64
 
 
 class Clockwork:
     """Does nothing but say when the first of its runs began, and the last, in any number of processes."""
 
     def __init__(self) -> None:
-        self._words = memoryview(mmap.mmap(-1, 8 * 3 * 64)).cast("q")
+        self._words = memoryview(mmap.mmap(-1, 8 * 3 * PLACES)).cast("q")
+        self._lost = memoryview(mmap.mmap(-1, 8 * PLACES)).cast("q")
         self._own: memoryview[int] | None = None
 
     def __call__(self, _: Any) -> None:
@@ -26,11 +28,19 @@ class Clockwork:
 
     def _begin(self) -> None:
         """Take a place of this process's own: by its pid, and the next if another has that."""
-        place = os.getpid() % 64
+        place = os.getpid() % PLACES
         while self._words[3 * place]:
-            place = (place + 1) % 64
+            place = (place + 1) % PLACES
         self._own = self._words[3 * place : 3 * place + 3]
         self._own[FIRST] = time.perf_counter_ns()
+
+    def add_lost(self, count: int) -> None:
+        """Count the claims that a supervisor's workers lost to others; each supervisor once."""
+        self._lost[os.getpid() % PLACES] += count
+
+    @property
+    def lost(self) -> int:
+        return sum(self._lost)
 
     @property
     def ended(self) -> int:

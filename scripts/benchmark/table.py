@@ -23,5 +23,5 @@ def row(result: Result) -> str:
 
 
 def amount(value: float) -> str:
-    """A figure of three digits."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    """A figure of three digits; next to nothing is nothing."""
+    return f"{value:,.0f}" if value >= 100 or value < 1e-5 else f"{value:.3g}"
