@@ -1,7 +1,9 @@
 """The dealer: finds the names of ready jobs and deals them out as hints, in order, each once.
 
 One supervisor has one dealer; its workers claim what they are dealt. A name is only a hint: the job stays in new/ until
-a worker's rename, so a dealer that dies loses nothing, and two dealers on one queue cost lost races, nothing else.
+a worker's rename, so a dealer that dies loses nothing.
+Two dealers of one queue would meet at every name. So one that has lost claims to another looks before it deals, and
+where jobs are short it passes over some names, to be at others than the other; the next listing finds them again.
 The listing is the truth; what the watch reports only makes it earlier. Queues named first are served first.
 """
 
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import random
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -21,6 +24,12 @@ if TYPE_CHECKING:
 
 RESCAN = 2.0
 """Seconds between listings at least; and 20 times what the last one took."""
+SHARED = 10.0
+"""Seconds after a lost claim for which another is taken to be at the same names."""
+MANY = 16
+"""Names of a deal from which on jobs are so short that a look at each would cost more than it saves."""
+FAR = 32
+"""Deals that are passed over at most: half a second of work."""
 
 
 class QueueDealer:
@@ -43,6 +52,9 @@ class QueueDealer:
         """Batch directories that hold nothing to claim, and could not be removed."""
         self._skipped: dict[str, int] = {}
         """Names that cannot be renamed, with their inode: a new file of that name is tried again."""
+        self._shared_until = 0.0
+        self._has_passed = False
+        """Whether names were passed over since the last listing."""
         self._is_first = True
         self.next_listing = 0.0
 
@@ -54,7 +66,7 @@ class QueueDealer:
     def refresh(self, rescan: float = RESCAN, *, now: bool = False) -> None:
         """List new/ and later/ again if it is time to."""
         clock = self._root.clock
-        used_up = self._window.is_cut and not len(self._window)
+        used_up = (self._window.is_cut or self._has_passed) and not len(self._window)
         if not (now or used_up or clock.monotonic() >= self.next_listing):
             return
         self._root.check_same()
@@ -64,6 +76,7 @@ class QueueDealer:
         start = clock.monotonic()
         self._open.clear()
         self._spent.clear()
+        self._has_passed = False
         self._window.fill(self._listing(), clock.now_ms())
         self._list_later()
         self.next_listing = clock.monotonic() + max(rescan, 20 * (clock.monotonic() - start))
@@ -115,12 +128,44 @@ class QueueDealer:
 
     def deal(self, count: int) -> list[str]:
         """Take the next names, `count` at most."""
+        if self._root.clock.monotonic() < self._shared_until:
+            self._pass_claimed(count)
         dealt: list[str] = []
         while len(dealt) < count and (text := self._first()) is not None:
             self._window.pop()
             self._dealt.add(text)
             dealt.append(text)
         return dealt
+
+    def _pass_claimed(self, count: int) -> None:
+        """Go on behind what the other has claimed; where jobs are short, far behind, because it is just there."""
+        has_met = False
+        while (text := self._first()) is not None:
+            if not self._root.fs.exists(f"{self._new}/{text}"):
+                has_met = True
+                self._window.pop()
+                self._pass_over(count if count >= MANY else 0)  # its neighbours are gone, too
+            elif has_met and count >= MANY:
+                has_met = False
+                self._keep_apart(count)
+            else:
+                return
+
+    def lose(self, lost: int, dealt: int) -> None:
+        """Learn that another was faster with some of the names of a deal."""
+        self._shared_until = self._root.clock.monotonic() + SHARED
+        if dealt >= MANY and lost > dealt // 4:
+            self._keep_apart(dealt)
+
+    def _keep_apart(self, count: int) -> None:
+        self._pass_over(count * random.randint(1, FAR))  # noqa: S311 - not for secrets
+
+    def _pass_over(self, count: int) -> None:
+        """Leave the next names to the other; the last of a priority stays, so that none is served before its turn."""
+        while count > 0 and self._window.has_another():
+            text = self._window.pop()
+            count -= batches.BATCH if names.is_batch(text) else 1
+            self._has_passed = True
 
     def _first(self) -> str | None:
         """The name that is next, with batch directories opened on the way; it stays in the window."""
@@ -232,10 +277,12 @@ class Dealer:
         """Learn of a name in later/."""
         self.queues[queue].add_later(text)
 
-    def settle(self, queue: str, texts: list[str]) -> None:
-        """Learn that dealt names were claimed, or lost to another."""
+    def settle(self, queue: str, texts: list[str], lost: int = 0) -> None:
+        """Learn that dealt names were claimed, `lost` of them by another."""
         if texts:
             self.queues[queue].settle(texts)
+        if lost:
+            self.queues[queue].lose(lost, len(texts))
 
     def give_back(self, queue: str, texts: list[str]) -> None:
         """Take names back that their worker never claimed."""

@@ -89,6 +89,10 @@ class Window:
             self._head = 0
         return first.rpartition("\0")[2]
 
+    def has_another(self) -> bool:
+        """Whether a name of the same priority follows the first."""
+        return len(self) > 1 and self._entries[self._head + 1][0] == self._entries[self._head][0]
+
     def first(self) -> str:
         """Look at the first name."""
         return self._entries[self._head].rpartition("\0")[2]

@@ -79,8 +79,8 @@ class Roster:
         if packet is None:
             self._forget_link(member)  # it is dying: its pidfd tells when it is dead
         elif packet.kind == "+":
-            self._dealer.settle(member.queue, member.dealt)
-            self._crew.tallies.take(member)
+            lost = self._crew.tallies.take(member)
+            self._dealer.settle(member.queue, member.dealt, lost)
             member.dealt = []
             member.is_free = member.has_started = True
         elif packet.kind == "U":

@@ -30,12 +30,14 @@ class Tallies:
     def __init__(self) -> None:
         self._of: dict[str, list[int]] = {}
 
-    def take(self, member: Member) -> None:
-        """Count for its queue what a worker has done since the last time."""
+    def take(self, member: Member) -> int:
+        """Count for its queue what a worker has done since the last time; returns how many claims it has lost."""
         now = member.board.words[:WORDS].tolist()
+        figures = since(member.counted, now)
         if member.queue:
-            self._add(member.queue, since(member.counted, now))
+            self._add(member.queue, figures)
         member.counted = now
+        return figures[b.LOST]
 
     def _add(self, queue: str, figures: list[int]) -> None:
         known = self._of.get(queue)
