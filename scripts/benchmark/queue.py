@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import mmap
 import os
 import signal
 import time
@@ -78,7 +79,13 @@ def keyed_submits(home: str, count: int) -> Measured:
 
 def batches(home: str, count: int, *, durable: bool = True) -> Measured:
     producer = producer_in(home)
-    took = timed(lambda: producer.submit_many((PAYLOAD for _ in range(count)), durable=durable))
+    return whole_batches(
+        timed(lambda: producer.submit_many((PAYLOAD for _ in range(count)), durable=durable)), home, count
+    )
+
+
+def whole_batches(took: Measured, home: str, count: int) -> Measured:
+    """The measurement, if all jobs are there, in batches."""
     found = sum(len(os.listdir(f"{home}/root/default/new/{text}")) for text in waiting(home))
     if found != count:
         raise IncompleteError(f"{found} of {count} jobs are there")
@@ -138,6 +145,23 @@ class RetriedOnce(Clockwork):
         super().__call__(job)
         if job.attempt == 1:
             raise Retry(0)
+
+
+class Urgent(Clockwork):
+    """Says how many runs had begun when the urgent job's did."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._before = memoryview(mmap.mmap(-1, 8)).cast("q")
+
+    def __call__(self, job: Job) -> None:
+        super().__call__(job)
+        if job.priority == 0:
+            self._before[0] = self.ended
+
+    @property
+    def before(self) -> int:
+        return self._before[0]
 
 
 def work(root: str, handler: Callable[[Job], Any], processes: int, *, drain: bool = True) -> None:
@@ -209,13 +233,13 @@ def recoveries(home: str, count: int) -> Measured:
 
 
 def backlog(waiting_jobs: int, home: str, count: int, *, batched: bool = False) -> Measured:
-    """Some runs out of a backlog: per run, until the first, and the memory of the processes."""
+    """Some runs out of a backlog: per run, until the first, the memory, and those before an urgent job that comes."""
     producer = producer_in(home)
     if batched:
         producer.submit_many((PAYLOAD for _ in range(waiting_jobs)), durable=False)
     else:
         submit(producer, waiting_jobs, durable=False)
-    handler = Clockwork()
+    handler = Urgent()
     start = time.perf_counter()
     pid = fork(partial(work, producer.root, handler, 1, drain=False))
     try:
@@ -224,12 +248,18 @@ def backlog(waiting_jobs: int, home: str, count: int, *, batched: bool = False) 
         with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
             workers = [resident(int(one)) for one in file.read().split()]
         first = handler.first - start
+        ended = handler.ended
+        producer.submit(PAYLOAD, priority=0, durable=False)
+        wait_for(lambda: handler.before > 0)
+        urgent = max(0, handler.before - ended)
         os.kill(pid, signal.SIGTERM)
         os.waitpid(pid, 0)
         pid = 0
     finally:
         end([pid] if pid else [])
-    return Measured(took, {"first_s": first, "supervisor_mb": memory, "worker_mb": max(workers, default=0.0)})
+    return Measured(
+        took, {"first_s": first, "urgent_after": urgent, "supervisor_mb": memory, "worker_mb": max(workers)}
+    )
 
 
 def wait_for(is_there: Callable[[], bool]) -> None:

@@ -122,6 +122,7 @@ def others() -> list[Scenario]:
         Scenario("recover a dead worker's claims", 10_000, queue.recoveries, bare.recoveries, "renames", target=0.6),
         Scenario("recover, with all it does", 10_000, queue.recoveries, bare.told_recoveries, "look, note, rename"),
         Scenario("fsq --version", 10, starts.version, starts.bare_typer, "a bare typer program", "ms", target=1 / 1.3),
+        Scenario("fsq submit --lines", 20_000, starts.lines, queue.batches, "submit_many"),
         Scenario("fsq submit", 10, starts.submit, starts.bare_typer, "a bare typer program", "ms", target=1 / 1.3),
     ]
 

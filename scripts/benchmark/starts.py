@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from benchmark.queue import producer_in, waiting
+from benchmark.queue import producer_in, waiting, whole_batches
 from benchmark.scenario import IncompleteError, Measured
 
 BARE = """
@@ -37,15 +37,35 @@ def bare_typer(home: str, count: int) -> Measured:
     return run(count, sys.executable, path, "1", home=home)
 
 
+def fsq() -> list[str]:
+    """The command as it is installed beside this interpreter."""
+    path = os.path.join(os.path.dirname(sys.executable), "fsq")
+    return [path] if os.path.exists(path) else [sys.executable, "-m", "workqueue"]
+
+
 def command(*words: str, home: str, count: int) -> Measured:
     producer = producer_in(home)
-    fsq = os.path.join(os.path.dirname(sys.executable), "fsq")
-    line = [fsq if os.path.exists(fsq) else sys.executable, *([] if os.path.exists(fsq) else ["-m", "workqueue"])]
-    run(1, *line, *(word.replace("ROOT", producer.root) for word in words), home=home)
-    took = run(count, *line, *(word.replace("ROOT", producer.root) for word in words), home=home)
+    line = [*fsq(), *(word.replace("ROOT", producer.root) for word in words)]
+    run(1, *line, home=home)
+    took = run(count, *line, home=home)
     if "submit" in words and len(waiting(home)) != count + 1:
         raise IncompleteError("not every submit made a job")
     return took
+
+
+def lines(home: str, count: int) -> Measured:
+    """Lines of a pipe, each a job; with the start of the command."""
+    producer = producer_in(home)
+    path = f"{home}/lines"
+    with open(path, "w", encoding="ascii") as file:
+        file.writelines("x" * 178 + "\n" for _ in range(count))
+    with open(path, "rb") as file:
+        start = time.perf_counter()
+        subprocess.run(
+            [*fsq(), "-r", producer.root, "submit", "--lines"], stdin=file, stdout=subprocess.DEVNULL, check=True
+        )
+        took = time.perf_counter() - start
+    return whole_batches(Measured(took), home, count)
 
 
 def version(home: str, count: int) -> Measured:
