@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from benchmark import places
 from benchmark.picture import page
-from benchmark.scenario import IncompleteError, Result, measure
+from benchmark.scenario import IncompleteError, Result, Scenario, measure
 from benchmark.scenarios import scenarios
 from benchmark.table import HEAD, row
 
@@ -29,7 +29,7 @@ def main() -> int:
         with entering as (kind, directory):
             print(f"{kind}\n{HEAD}", flush=True)
             for scenario in scenarios(kind):
-                if not wanted(scenario.name, given.only) or (scenario.slow and not (given.all or given.only)):
+                if not wanted(scenario, given):
                     continue
                 try:
                     results.append(measure(scenario, kind, directory, given.repeats, given.scale))
@@ -64,8 +64,10 @@ def places_of(given: argparse.Namespace) -> list[AbstractContextManager[tuple[st
     return [places.tmpfs(), *([] if missing else [places.ext4(given.image_dir)])]
 
 
-def wanted(name: str, only: list[str] | None) -> bool:
-    return not only or any(words in name for words in only)
+def wanted(scenario: Scenario, given: argparse.Namespace) -> bool:
+    if given.only:
+        return any(words in scenario.name for words in given.only)
+    return not scenario.alone and (given.all or not scenario.slow)
 
 
 def about() -> str:

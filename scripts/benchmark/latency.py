@@ -58,7 +58,9 @@ def press(root: str) -> None:
         time.sleep(0.002)
 
 
-def wakeups(processes: int, home: str, count: int, *, durable: bool = True, busy: bool = False) -> Measured:
+def wakeups(
+    processes: int, home: str, count: int, *, durable: bool = True, busy: bool = False, idle_for: float = 0.3
+) -> Measured:
     """One job at a time, while the workers are idle or others claim."""
     producer = producer_in(home)
     producer.submit(PAYLOAD, queue="crowd")
@@ -67,7 +69,7 @@ def wakeups(processes: int, home: str, count: int, *, durable: bool = True, busy
     try:
         producer.submit(PAYLOAD)
         wait_for(lambda: handler.words[SEEN] == 1)
-        time.sleep(0.3)
+        time.sleep(idle_for)
         with crowd(producer.root, wanted=busy):
             times = [one(producer, handler, number + 2, durable=durable) for number in range(count)]
     finally:

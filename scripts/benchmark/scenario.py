@@ -45,6 +45,8 @@ class Scenario:
     """The goal where it is a figure, too, but the least: operations a second."""
     slow: bool = False
     """Whether it takes minutes: only asked for by name or by --all."""
+    alone: bool = False
+    """Whether it takes an hour: only asked for by name."""
 
 
 @dataclass

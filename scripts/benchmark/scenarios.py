@@ -98,6 +98,11 @@ def latencies() -> list[Scenario]:
         bare_side = partial(latency.bare_wakeups, durable=durable)
         return Scenario(name, 200, ours, bare_side, "inotify, rename, open", "ms", most=0.5)
 
+    after_an_hour = partial(latency.wakeups, 4, durable=False, idle_for=3600)
+    at_once = partial(latency.bare_wakeups, durable=False)
+    hour = Scenario(
+        "after an hour of idleness", 10, after_an_hour, at_once, "inotify, rename, open", "ms", most=0.5, alone=True
+    )
     idle = Scenario(
         "idle: 20 s with 8 workers", 20, latency.idle, latency.asleep, "of CPU; a sleep", "ms", most=100, slow=True
     )
@@ -105,6 +110,7 @@ def latencies() -> list[Scenario]:
         wakeup("submit to start"),
         wakeup("submit to start, others claim", busy=True),
         wakeup("submit to start, volatile", durable=False),
+        hour,
         idle,
     ]
 
