@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from benchmark import queue
+from benchmark import payloads, queue
+from benchmark.growth import Curve, Growth, Point, Step, grow
 from benchmark.picture import page
 from benchmark.places import kind_of
 from benchmark.processes import together
@@ -83,9 +84,75 @@ def test_the_command_prints_and_writes_its_results_and_fails_without_any(tmp_pat
     assert bench(*given, "--only", "no such scenario").returncode == 1
 
 
+def test_growth_has_a_curve_for_each_series_and_a_picture_for_each_curve(tmp_path: Path) -> None:
+    given = ["--growth", "--dir", str(tmp_path), "--scale", "0.01", "--repeats", "1"]
+    done = bench(*given, "--json", f"{tmp_path}/json", "--html", f"{tmp_path}/html")
+    assert done.returncode == 0, done.stdout + done.stderr
+    series: dict[str, list[int]] = {}
+    for one in map(json.loads, Path(tmp_path, "json").read_text().splitlines()):
+        series.setdefault(one["series"], []).append(one["x"])
+        assert one["ours"] > 0
+        assert one["bare"] is None if one["series"] == "queues, nothing to do" else one["bare"] > 0
+    assert series == {
+        "backlog": [100, 1000],
+        "backlog in batches": [100, 1000],
+        "workers": [1, 2],
+        "payload by value: submit": [200, 4096, 65_536],
+        "payload by value: run": [200, 4096, 65_536],
+        "payload by file: submit": [200, 4096, 65_536, 1 << 20],
+        "payload by file: run": [200, 4096, 65_536, 1 << 20],
+        "queues": [1, 10],
+        "queues, nothing to do": [1, 10],
+    }
+    text = Path(tmp_path, "html").read_text()
+    assert [text.count(f"aria-label='{name} (") for name in series] == [1] * len(series)
+    assert text.count("<circle class='ours'") == sum(map(len, series.values()))
+    assert "payload by file: run (µs a job)" in done.stdout
+
+
+def test_a_curve_is_the_medians_of_rounds_over_all_its_steps(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    def timed(name: str, *seconds: float) -> Callable[[str, int], Measured]:
+        times = iter(seconds)
+
+        def one(_directory: str, count: int) -> Measured:
+            order.append(f"{name}{count}")
+            return Measured(next(times), {"end": 1.0})
+
+        return one
+
+    steps = (Step(1, 10, timed("a", 99, 1, 5, 2), timed("b", 1, 1, 4)), Step(64, 4, timed("c", 8), rounds=1))
+    first, second = grow(Growth("g", "payload", steps, ("", "end")), "here", str(tmp_path), 3, 1, everything=False)
+    assert order == ["a10", "b10", "a10", "c4", "a10", "b10", "b10", "a10"], "the first warms up; sides take turns"
+    assert first.points == (Point(1, 2e5, 1e5), Point(64, 2e6, None))
+    assert (first.name, second.name, second.points[1].ours) == ("g", "g: end", 2.5e5)
+    assert [first.label(x) for x in (200, 4096, 3 << 30)] == ["200 B", "4 KiB", "3 GiB"]
+
+
+def test_a_small_scale_ends_the_axis_earlier_and_slow_steps_are_asked_for() -> None:
+    steps = tuple(Step(x, 1, side(1), slow=x > 1000) for x in (1, 10, 100, 1000, 10_000))
+    growth = Growth("g", "jobs waiting", steps)
+    assert [step.x for step in growth.reached(1, everything=False)] == [1, 10, 100, 1000]
+    assert [step.x for step in growth.reached(1, everything=True)] == [1, 10, 100, 1000, 10_000]
+    assert [step.x for step in growth.reached(0.1, everything=False)] == [1, 10, 100]
+    assert [step.x for step in growth.reached(0.0001, everything=False)] == [1, 10]
+
+
+def test_payloads_that_are_not_whole_or_not_all_there_are_told(tmp_path: Path) -> None:
+    producer = queue.producer_in(str(tmp_path))
+    producer.submit(b"12345")
+    with pytest.raises(IncompleteError, match="its 4 bytes"):
+        payloads.runs(producer.root, str(tmp_path), 1, 4)
+    with pytest.raises(IncompleteError, match="0 of 2 jobs"):
+        payloads.runs(producer.root, str(tmp_path), 2, None)
+
+
 def test_the_page_needs_no_network(tmp_path: Path) -> None:
     result = measure(Scenario("<s>", 1, side(1, 2), side(1, 1)), "here", str(tmp_path), 1, 1)
-    text = page([result], "a machine")
+    curve = Curve("<c>", "here", "jobs waiting", "µs a job", (Point(1, 5.0, None), Point(10, 500.0, None)))
+    text = page([result], "a machine", [curve])
+    assert "&lt;c&gt;" in text
     assert isinstance(result, Result)
     assert "&lt;s&gt;" in text
     assert "http" not in text

@@ -153,9 +153,8 @@ def arrays(size: int, home: str, count: int, *, durable: bool = False, batch: in
                 fds: list[int] = []
                 for data in map(encode, iter(lambda: list(islice(rest, size)), [])):
                     fd = os.open(f"{directory}/{name(len(fds))}", NEW, 0o600)
-                    os.write(
-                        fd, b'{"fsq":1,"array":%d,"len":%d,"crc":%d}\n' % (size, len(data), zlib.crc32(data)) + data
-                    )
+                    head = b'{"fsq":1,"array":%d,"len":%d,"crc":%d}\n' % (size, len(data), zlib.crc32(data))
+                    os.write(fd, head + data)
                     fds.append(fd)
                     if durable:
                         start_write_out(fd)
@@ -182,10 +181,11 @@ def write_out() -> Callable[[int], object]:
 # -- run -----------------------------------------------------------------------------------------------------------
 
 
-def consume(home: str, names: list[str], handler: Callable[[str], None]) -> None:
+def consume(home: str, names: list[str], handler: Callable[[str], None], new: str = "") -> None:
+    new = new or f"{home}/new"
     for text in names:
         target = f"{home}/cur/{text}@0.abcd"
-        os.rename(f"{home}/new/{text}", target)
+        os.rename(f"{new}/{text}", target)
         fd = os.open(target, READ)
         os.fstat(fd)
         os.read(fd, 65_536)
@@ -199,8 +199,7 @@ def drains(processes: int, home: str, count: int) -> Measured:
     prepare(home)
     submit(home, count)
     names = [name(number) for number in range(count)]
-    groups = [names[start : start + 16] for start in range(0, count, 16)]
-    dealt = [[text for group in groups[who::processes] for text in group] for who in range(processes)]
+    dealt = [[text for at, text in enumerate(names) if at // 16 % processes == who] for who in range(processes)]
     handler = Clockwork()
     together(processes, lambda who: consume(home, dealt[who], handler))
     return Measured(handler.seconds)

@@ -1,13 +1,17 @@
-"""The results as one HTML file: a bar for each scenario's ratio, with its goal; no script, no network."""
+"""The results as one HTML file: a bar for each scenario's ratio, with its goal, or a picture for each curve."""
 
 from __future__ import annotations
 
 from html import escape
 from typing import TYPE_CHECKING
 
+from benchmark import plot
 from benchmark.table import amount
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmark.growth import Curve
     from benchmark.scenario import Result
 
 STYLE = """
@@ -23,18 +27,34 @@ FULL = 1.25
 """The ratio at the bar's end."""
 
 
-def page(results: list[Result], about: str) -> str:
+def page(results: Sequence[Result], about: str, curves: Sequence[Curve] = ()) -> str:
     """The page."""
-    parts = [f"<!doctype html><meta charset='utf-8'><title>fsq: benchmark</title><style>{STYLE}</style>"]
-    parts.append(f"<h1>fsq beside the bare system calls</h1><p>{escape(about)}. A bar that is full is {FULL} times as")
-    parts.append("fast as the bare loop of the same run; the mark is the goal.</p>")
+    parts = [f"<!doctype html><meta charset='utf-8'><title>fsq: benchmark</title><style>{STYLE}{plot.STYLE}</style>"]
+    parts.append(f"<h1>fsq beside the bare system calls</h1><p>{escape(about)}.</p>")
+    parts += [*bars(results), *pictures(curves)]
+    return "\n".join(parts) + "\n"
+
+
+def pictures(curves: Sequence[Curve]) -> list[str]:
+    parts = []
+    for place in dict.fromkeys(curve.place for curve in curves):
+        parts.append(f"<h2>As work grows, {escape(place)}</h2>")
+        parts += [plot.picture(curve) for curve in curves if curve.place == place]
+    return parts
+
+
+def bars(results: Sequence[Result]) -> list[str]:
+    parts = []
+    if results:
+        parts.append(f"<p>A bar that is full is {FULL} times as fast as the bare loop of the same run; the mark is the")
+        parts.append("goal.</p>")
     for place in dict.fromkeys(result.place for result in results):
         parts.append(
             f"<h2>{escape(place)}</h2><table><tr><th></th><th>ratio</th><th></th><th>fsq</th><th>beside</th><th></th></tr>"
         )
         parts += [line(result) for result in results if result.place == place]
         parts.append("</table>")
-    return "\n".join(parts) + "\n"
+    return parts
 
 
 def line(result: Result) -> str:

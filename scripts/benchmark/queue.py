@@ -19,10 +19,10 @@ from workqueue import Job, Producer, Retry, Worker
 from workqueue.engine import recovery
 from workqueue.engine.directory import DirectoryEngine
 from workqueue.engine.protocol import Claim
-from workqueue.engine.root import Root
+from workqueue.engine.root import DEFAULT_QUEUE, Root
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 PAYLOAD = {"path": "x" * 178}
 PATIENCE = 600.0
@@ -164,10 +164,17 @@ class Urgent(Clockwork):
         return self._before[0]
 
 
-def work(root: str, handler: Callable[[Job], Any], processes: int, *, drain: bool = True) -> None:
+def work(
+    root: str,
+    handler: Callable[[Job], Any],
+    processes: int,
+    *,
+    drain: bool = True,
+    queues: Sequence[str] = (DEFAULT_QUEUE,),
+) -> None:
     """Be a supervisor."""
     quiet()
-    summary = Worker(root, handler=handler, processes=processes).run(drain=drain)
+    summary = Worker(root, handler=handler, queues=queues, processes=processes).run(drain=drain)
     if drain and not summary.drained:
         raise IncompleteError(str(summary))
     if isinstance(handler, Clockwork):

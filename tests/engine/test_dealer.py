@@ -450,6 +450,67 @@ def test_the_next_due_time_is_the_first_of_all_queues(world: World, two: Dealer)
     assert len(world.ls("new")) == len(world.ls("new", "low")) == 1
 
 
+@pytest.mark.parametrize("space", ["new", "later"])
+def test_a_queue_at_rest_is_looked_at_again_when_the_watch_tells_of_a_name(
+    world: World, two: Dealer, space: str
+) -> None:
+    two.refresh(now=True)
+    assert is_at_rest(two)
+    world.put(queue="low", due=world.clock.now_ms() + 1000 if space == "later" else None)
+    (text,) = world.ls(space, "low")
+    (two.add if space == "new" else two.add_later)("low", text)
+    assert list(two.ready) == ["low"], "and no other queue costs a turn anything"
+    world.clock.advance(1)
+    two.refresh()
+    assert two.count("low") == 1
+    assert two.deal(1) is not None
+    two.refresh()
+    assert is_at_rest(two)
+
+
+def test_a_queue_at_rest_is_looked_at_again_when_names_come_back_or_a_listing_is_due(world: World, two: Dealer) -> None:
+    world.put(queue="low")
+    two.refresh(now=True)
+    dealt = two.deal(1)
+    assert dealt is not None
+    assert is_at_rest(two)
+    two.give_back(*dealt)
+    assert list(two.ready) == ["low"]
+    assert two.deal(1) == dealt
+    assert is_at_rest(two)
+    world.put()
+    world.clock.advance(10)
+    two.refresh()
+    assert two.count(Q) == 1
+
+
+def test_a_queue_that_a_drain_finds_something_in_is_looked_at_in_the_next_turn(world: World, two: Dealer) -> None:
+    two.refresh(now=True)
+    assert is_at_rest(two)
+    world.put()
+    assert not two.is_drained()
+    two.refresh()
+    assert list(two.ready) == [Q, "low"]
+
+
+def test_names_beyond_the_window_are_listed_when_it_is_used_up(world: World) -> None:
+    dealer = Dealer(world.root, [Q])
+    dealer.queues[Q] = QueueDealer(world.root, Q, 2)
+    for _ in range(5):
+        world.put()
+    dealer.refresh(now=True)
+    found = 0
+    while dealer.count(Q):
+        found += len(dealer.queues[Q].deal(2))
+        dealer.refresh()
+    assert found == 5
+
+
+def is_at_rest(dealer: Dealer) -> bool:
+    """Whether a turn has no queue to look at, once it has seen that none has a name."""
+    return not any(dealer.count(queue) for queue in (Q, "low")) and not dealer.ready and dealer.next_due() is None
+
+
 def test_a_queue_is_drained_when_nothing_is_ready_running_or_waiting_for_another_attempt(world: World) -> None:
     dealer = Dealer(world.root, [Q])
     assert dealer.is_drained()

@@ -15,7 +15,7 @@ import random
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from workqueue.engine import batches, lookup, manifest, overs, twins
+from workqueue.engine import batches, drained, lookup, overs, twins
 from workqueue.engine.window import WIDTH, Window
 from workqueue.jobs import names
 
@@ -62,6 +62,14 @@ class QueueDealer:
 
     def __len__(self) -> int:
         return len(self._window)
+
+    def has_more(self) -> bool:
+        """Whether there are delayed names, or some beyond the window's end, or some that are passed over."""
+        return self._window.is_cut or self._has_passed or bool(self._delayed) or self._is_shared()
+
+    def _is_shared(self) -> bool:
+        """Whether another deals the same names."""
+        return self._root.clock.monotonic() < self._shared_until
 
     def refresh(self, rescan: float = RESCAN, *, now: bool = False) -> None:
         """List new/ and later/ again if it is time to."""
@@ -128,7 +136,7 @@ class QueueDealer:
 
     def deal(self, count: int) -> list[str]:
         """Take the next names, `count` at most."""
-        if self._root.clock.monotonic() < self._shared_until:
+        if self._is_shared():
             self._pass_claimed(count)
         dealt: list[str] = []
         while len(dealt) < count and (text := self._first()) is not None:
@@ -257,24 +265,40 @@ class QueueDealer:
 
 
 class Dealer:
-    """The dealers of several queues, the first served first."""
+    """The dealers of several queues, the first served first.
+
+    **Invariant**: a queue that is not in `ready` has no ready name, and one that is not in `_more` gets none but by a
+    listing that is due, or by being told: so they cost a turn nothing.
+    """
 
     def __init__(self, root: Root, queues: list[str]) -> None:
         self._root = root
         self.rescan = RESCAN
         """Seconds between listings at least; less where there are no wake-ups."""
         self.queues = {queue: QueueDealer(root, queue) for queue in queues}
+        self.ready: dict[str, None] = {}
+        """The queues that may have ready names; a dict, for its order is the same each time."""
+        self._more: dict[str, None] = {}
+        self._next_listing = 0.0
 
     def __len__(self) -> int:
         """How many names are known to be ready; of a large backlog, or of batches, only the first."""
-        return sum(len(dealer) for dealer in self.queues.values())
+        return sum(len(self.queues[queue]) for queue in self.ready)
+
+    def count(self, queue: str) -> int:
+        """How many names of a queue are known to be ready; where there are none it is not asked again."""
+        if not (count := len(self.queues[queue])):
+            self.ready.pop(queue, None)
+        return count
 
     def add(self, queue: str, text: str) -> None:
         """Learn of a name in new/."""
+        self.ready[queue] = self._more[queue] = None
         self.queues[queue].add(text)
 
     def add_later(self, queue: str, text: str) -> None:
         """Learn of a name in later/."""
+        self.ready[queue] = self._more[queue] = None
         self.queues[queue].add_later(text)
 
     def settle(self, queue: str, texts: list[str], lost: int = 0) -> None:
@@ -282,10 +306,12 @@ class Dealer:
         if texts:
             self.queues[queue].settle(texts)
         if lost:
+            self.ready[queue] = self._more[queue] = None
             self.queues[queue].lose(lost, len(texts))
 
     def give_back(self, queue: str, texts: list[str]) -> None:
         """Take names back that their worker never claimed."""
+        self.ready[queue] = self._more[queue] = None
         self.queues[queue].give_back(texts)
 
     def skip(self, queue: str, text: str, inode: int) -> None:
@@ -294,9 +320,15 @@ class Dealer:
 
     def refresh(self, *, now: bool = False) -> None:
         """List what is to be listed again, and promote what is due."""
-        for dealer in self.queues.values():
-            dealer.refresh(self.rescan, now=now)
-            dealer.promote()
+        is_due = now or self._root.clock.monotonic() >= self._next_listing
+        self._more = dict.fromkeys(self.queues if is_due else self._more)
+        for queue in self._more:
+            self.ready[queue] = None
+            self.queues[queue].refresh(self.rescan, now=now)
+            self.queues[queue].promote()
+        if is_due:
+            self._next_listing = min(dealer.next_listing for dealer in self.queues.values())
+        self._more = dict.fromkeys(queue for queue in self._more if self.queues[queue].has_more())
 
     def deal(self, count: int) -> tuple[str, list[str]] | None:
         """The next names of the first queue that has any."""
@@ -308,7 +340,7 @@ class Dealer:
 
     def next_due(self) -> float | None:
         """Seconds until the first delayed job of all is due."""
-        due = [when for dealer in self.queues.values() if (when := dealer.next_due()) is not None]
+        due = [when for queue in self._more if (when := self.queues[queue].next_due()) is not None]
         return min(due, default=None)
 
     def is_drained(self) -> bool:
@@ -316,19 +348,5 @@ class Dealer:
         return self._are_drained() and overs.come_to_rest(self._root, self.queues) and self._are_drained()
 
     def _are_drained(self) -> bool:
-        return all(self._is_drained(dealer) for dealer in self.queues.values())
-
-    def _is_drained(self, dealer: QueueDealer) -> bool:
-        # In the order in which jobs move: one that is deferred or recovered meanwhile is seen at least once.
-        if not dealer.is_empty() or self._root.fs.list(self._root.space(dealer.queue, "cur")):
-            return False
-        if any(manifest.queue_of(self._root, run) == dealer.queue for run in manifest.runs(self._root)):
-            return False
-        return self._nothing_to_retry(dealer.queue) and dealer.is_empty()
-
-    def _nothing_to_retry(self, queue: str) -> bool:
-        for text in lookup.entries(self._root, queue, "later"):
-            name = names.parse(text.rpartition("/")[2])
-            if name is not None and name.attempt > 0:
-                return False
-        return True
+        self._next_listing = 0.0  # what each look finds is known to the next turn only if that looks at all of them
+        return all(drained.is_drained(self._root, dealer) for dealer in self.queues.values())

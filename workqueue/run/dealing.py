@@ -32,9 +32,10 @@ class Dealing:
                 member.deal(*dealt)
 
     def _next(self) -> tuple[str, list[str]] | None:
+        ready = self._dealer.ready
         for queue in self._sharing.order(self._at_work):
-            ready = self._dealer.queues[queue]
-            if len(ready) and (names := ready.deal(self._count(queue, len(ready)))):
+            count = self._dealer.count(queue) if queue in ready else 0
+            if count and (names := self._dealer.queues[queue].deal(self._count(queue, count))):
                 return queue, names
         return None
 

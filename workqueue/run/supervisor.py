@@ -174,7 +174,7 @@ class Supervisor:
         return max(0.0, wait)
 
     def _stop_if_drained(self) -> None:
-        if not self._options.drain or len(self._dealer) or not all(member.is_free for member in self._crew.members):
+        if not self._options.drain or not all(member.is_free for member in self._crew.members) or len(self._dealer):
             return
         if self._crew.members and self._dealer.is_drained():
             self._summary.drained = True
