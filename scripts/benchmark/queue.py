@@ -199,6 +199,15 @@ def drains(processes: int, home: str, count: int, kind: type[Clockwork] = Clockw
     return Measured(handler.seconds, {"lost": handler.lost / count} if supervisors > 1 else {})
 
 
+def drains_emptied(held: int, home: str, count: int) -> Measured:
+    """The same by one worker, of a queue that has held so many jobs before."""
+    producer = producer_in(home)
+    submit(producer, held, durable=False)
+    for text in waiting(home):
+        os.unlink(f"{producer.root}/default/new/{text}")
+    return drains(1, home, count)
+
+
 def retries(home: str, count: int) -> Measured:
     return drains(1, home, count, RetriedOnce)
 

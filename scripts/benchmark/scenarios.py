@@ -128,6 +128,7 @@ def others() -> list[Scenario]:
         Scenario("recover a dead worker's claims", 10_000, queue.recoveries, bare.recoveries, "renames", target=0.6),
         Scenario("recover, with all it does", 10_000, queue.recoveries, bare.told_recoveries, "look, note, rename"),
         Scenario("fsq --version", 10, starts.version, starts.bare_typer, "a bare typer program", "ms", target=1 / 1.3),
+        Scenario("mv -n FILE new/", 50, starts.moves, starts.nothing, "true", "ms"),
         Scenario("fsq submit --lines", 20_000, starts.lines, queue.batches, "submit_many"),
         Scenario("fsq submit", 10, starts.submit, starts.bare_typer, "a bare typer program", "ms", target=1 / 1.3),
     ]
@@ -140,4 +141,8 @@ def backlogs() -> list[Scenario]:
         target = 1 / 1.1 if batched else 1 / 1.25
         return Scenario(text, 800, ours, small, "backlog of 1,000", target=target, slow=waiting >= MILLION // 10)
 
-    return [grown(size, batched=batched) for size in (10_000, 100_000, MILLION) for batched in (False, True)]
+    emptied, new = partial(queue.drains_emptied, MILLION // 10), partial(queue.drains, 1)
+    return [
+        *(grown(size, batched=batched) for size in (10_000, 100_000, MILLION) for batched in (False, True)),
+        Scenario("emptied of 100,000 jobs", 4000, emptied, new, "a new queue", target=0.95, slow=True),
+    ]

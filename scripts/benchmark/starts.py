@@ -68,6 +68,26 @@ def lines(home: str, count: int) -> Measured:
     return whole_batches(Measured(took), home, count)
 
 
+def moves(home: str, count: int) -> Measured:
+    """The shell's fast producer: a whole file is moved into new/, by a program of its own each time."""
+    producer = producer_in(home)
+    producer.submit(1)
+    took = 0.0
+    for number in range(count):
+        path = f"{home}/{number}.json"
+        with open(path, "wb") as file:
+            file.write(b'{"n": 1}')
+        took += run(1, "mv", "-n", path, f"{producer.root}/default/new/", home=home).seconds
+    if len(waiting(home)) != count + 1:
+        raise IncompleteError("not every move made a job")
+    return Measured(took / count)
+
+
+def nothing(home: str, count: int) -> Measured:
+    """The start of a program that does nothing."""
+    return run(count, "true", home=home)
+
+
 def version(home: str, count: int) -> Measured:
     return command("--version", home=home, count=count)
 
