@@ -201,12 +201,14 @@ class TestOpen:
                 FS.read(f"{here}/s")
 
     @pytest.mark.parametrize("size", [0, 1, 10, 1 << 20, (1 << 20) + 1, 3 << 20])
-    def test_read_gives_all_of_a_file_or_its_beginning(self, size: int, here: str) -> None:
+    def test_read_gives_all_of_a_file_or_its_beginning_or_what_follows(self, size: int, here: str) -> None:
         data = os.urandom(size)
         write(f"{here}/a", data)
         assert FS.read(f"{here}/a") == data
         for limit in (0, 1, 10, (1 << 20) + 7):
             assert FS.read(f"{here}/a", limit) == data[:limit]
+            assert FS.read(f"{here}/a", limit, start=7) == data[7:][:limit]
+        assert FS.read(f"{here}/a", start=7) == data[7:]
 
     def test_list_leaves_out_dot_names(self, here: str) -> None:
         for name in ("a", ".b", "..c", "d."):

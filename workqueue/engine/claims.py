@@ -119,7 +119,7 @@ def what_is(root: Root, path: str) -> str | None:
 def body(root: Root, claim: Claim) -> bytes:
     """The payload's bytes; raises Damaged if they are not the ones that were submitted."""
     if claim.head is None:
-        data = root.fs.read(claim.path)[claim.offset :]
+        data = root.fs.read(claim.path, start=claim.offset)
         check(claim.options, data)
         claim.head = data
     return claim.head

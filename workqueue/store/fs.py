@@ -165,21 +165,25 @@ class Fs:
         """Names in a directory, in no order that means anything; dot names are left out."""
         return [name for name in os.listdir(path) if not name.startswith(".")]
 
-    def read(self, path: str, limit: int = -1) -> bytes:
-        """The content of a regular file, or its first `limit` bytes."""
+    def read(self, path: str, limit: int = -1, start: int = 0) -> bytes:
+        """The content of a regular file from `start` on, or so many bytes of it."""
         fd = self.open(path)
         try:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
                 raise OSError(errno.EINVAL, "not a regular file", path)
-            return b"".join(self.chunks(fd, limit))
+            if start:
+                os.lseek(fd, start, os.SEEK_SET)
+            # In one piece, which is not copied again.
+            return b"".join(self.chunks(fd, limit, max(COPY_CHUNK, status.st_size)))
         finally:
             os.close(fd)
 
-    def chunks(self, fd: int, limit: int = -1) -> Iterator[bytes]:
+    def chunks(self, fd: int, limit: int = -1, piece: int = COPY_CHUNK) -> Iterator[bytes]:
         """What is left to read of `fd`, piece by piece."""
         left = limit
         while left:
-            chunk = os.read(fd, COPY_CHUNK if left < 0 else min(left, COPY_CHUNK))
+            chunk = os.read(fd, piece if left < 0 else min(left, piece))
             if not chunk:
                 return
             left -= len(chunk) if left > 0 else 0
