@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from engine.worlds import SLOT, Q, World, new_job
 from workqueue.engine import operate, recovery, slots
-from workqueue.engine.dealer import QueueDealer
 from workqueue.engine.protocol import Claim
+from workqueue.engine.queue_dealer import QueueDealer
 from workqueue.jobs.states import State
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from engine.worlds import SLOT, Q, World
 from workqueue.engine import operate
-from workqueue.engine.dealer import QueueDealer
+from workqueue.engine.queue_dealer import QueueDealer
 from workqueue.errors import WrongState
 from workqueue.jobs.states import State
 

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from engine.disks import Crash, CrashingFs
 from engine.model import NEVER, Known, Model, Place, content_of
 from engine.worlds import Q, World, new_job
-from workqueue.engine.dealer import QueueDealer
+from workqueue.engine.queue_dealer import QueueDealer
 from workqueue.jobs.states import State
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from engine.machine import LONG, OPTIONS, SHORT, WHICH, Machine, Run
 from engine.model import LIVING, TRIES, Known, Place
 from engine.worlds import Q
 from workqueue.engine import housekeeping, recovery, slots
-from workqueue.engine.dealer import QueueDealer
 from workqueue.engine.protocol import Claim, Corrupted
+from workqueue.engine.queue_dealer import QueueDealer
 from workqueue.jobs.states import State
 
 if TYPE_CHECKING:

@@ -36,9 +36,9 @@ from engine.befores import (
 )
 from engine.worlds import Q, World
 from workqueue.engine import housekeeping, operate, recovery, settle, slots
-from workqueue.engine.dealer import QueueDealer
 from workqueue.engine.directory import DirectoryEngine
 from workqueue.engine.housekeeping import DoneKeeper
+from workqueue.engine.queue_dealer import QueueDealer
 from workqueue.jobs.states import State
 
 if TYPE_CHECKING:

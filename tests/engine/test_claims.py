@@ -19,8 +19,8 @@ from engine.children import Child, children
 from engine.disks import FullRecordingFs, LyingFs
 from engine.worlds import NOBODY, SLOT, World, nobodys_world, plain_name
 from support.disks import UnsyncedFs
-from workqueue.engine.dealer import QueueDealer
 from workqueue.engine.protocol import Claim, Corrupted, Unclaimable
+from workqueue.engine.queue_dealer import QueueDealer
 from workqueue.errors import StoreError, of_path
 from workqueue.jobs import names
 from workqueue.jobs.content import LONGEST_LINE, Damaged, decode_payload

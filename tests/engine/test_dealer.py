@@ -10,8 +10,9 @@ import pytest
 from engine.worlds import YEAR, Q, World, plain_name
 from support.disks import UnsyncedFs
 from workqueue.engine import marks
-from workqueue.engine.dealer import Dealer, QueueDealer
+from workqueue.engine.dealer import Dealer
 from workqueue.engine.protocol import Claim, Unclaimable
+from workqueue.engine.queue_dealer import QueueDealer
 from workqueue.errors import of_path
 from workqueue.jobs import names
 

@@ -15,8 +15,8 @@ from engine.submits import SUBMITS
 from engine.test_settle import VERBS
 from engine.worlds import Q, World
 from workqueue.engine import recovery
-from workqueue.engine.dealer import QueueDealer
 from workqueue.engine.housekeeping import clean_tmp
+from workqueue.engine.queue_dealer import QueueDealer
 from workqueue.errors import StoreError
 from workqueue.jobs import names
 from workqueue.producer import Producer

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from engine.worlds import Q, plain_name
-from workqueue.engine.dealer import FAR, MANY, Dealer
+from workqueue.engine.dealer import Dealer
 from workqueue.engine.protocol import Claim
+from workqueue.engine.queue_dealer import FAR, MANY
 
 if TYPE_CHECKING:
     from engine.worlds import World

@@ -11,7 +11,7 @@ from engine.disks import FullRecordingFs
 from engine.worlds import SLOT, World
 from support.disks import UnsyncedFs
 from workqueue.engine import recovery, slots, twins
-from workqueue.engine.dealer import QueueDealer
+from workqueue.engine.queue_dealer import QueueDealer
 from workqueue.jobs.states import State
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, Inotify
 
 from support.processes import until
 from workqueue import Job, Producer
-from workqueue.engine.dealer import RESCAN, Dealer
+from workqueue.engine.dealer import Dealer
+from workqueue.engine.queue_dealer import RESCAN
 from workqueue.engine.root import Root
 from workqueue.errors import NotARoot
 from workqueue.run.wakeup import POLL_FIRST, POLL_LAST, Seen, Wakeups, Watch, why_blind

@@ -8,7 +8,7 @@ from workqueue.engine import lookup, manifest
 from workqueue.jobs import names
 
 if TYPE_CHECKING:
-    from workqueue.engine.dealer import QueueDealer
+    from workqueue.engine.queue_dealer import QueueDealer
     from workqueue.engine.root import Root
 
 

@@ -15,7 +15,7 @@ import re
 from selectors import EVENT_READ
 from typing import TYPE_CHECKING, NamedTuple
 
-from workqueue.engine.dealer import RESCAN
+from workqueue.engine.queue_dealer import RESCAN
 from workqueue.errors import of_path
 from workqueue.jobs.states import State
 from workqueue.run.events import emit
