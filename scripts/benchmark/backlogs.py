@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmark import bare
+from benchmark import bare, bare_runs
 from benchmark.scenario import Measured
 from benchmark.stopwatch import Clockwork
 
@@ -14,7 +14,7 @@ def bare_backlog(waiting_jobs: int, home: str, count: int) -> Measured:
     bare.prepare(home)
     bare.submit(home, waiting_jobs)
     handler = Clockwork()
-    bare.consume(home, [bare.name(number) for number in range(count)], handler)
+    bare_runs.consume(home, [bare.name(number) for number in range(count)], handler)
     return Measured(handler.seconds)
 
 
@@ -24,5 +24,5 @@ def bare_batches(waiting_jobs: int, home: str, count: int) -> Measured:
     handler = Clockwork()
     for start in range(0, count, BATCH):
         names = [bare.name(number) for number in range(start, min(start + BATCH, count))]
-        bare.consume(home, names, handler, f"{home}/new/{start}")
+        bare_runs.consume(home, names, handler, f"{home}/new/{start}")
     return Measured(handler.seconds)

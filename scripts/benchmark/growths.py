@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from benchmark import backlogs, bare, payloads, queue, spread
+from benchmark import backlogs, bare_runs, payloads, queue, spread
 from benchmark.growth import Growth, Step
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
@@ -37,7 +37,7 @@ def backlog(x: int, *, batched: bool) -> Step:
 
 
 def workers(x: int) -> Step:
-    return Step(x, 6000, partial(queue.drains, x), partial(bare.drains, x))
+    return Step(x, 6000, partial(queue.drains, x), partial(bare_runs.drains, x))
 
 
 def by_value(x: int) -> Step:

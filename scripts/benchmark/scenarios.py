@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from benchmark import bare, latency, queue, starts
+from benchmark import bare, bare_runs, latency, queue, starts
 from benchmark.scenario import Scenario
 
 THOUSAND, MILLION = 1000, 1_000_000
@@ -60,7 +60,7 @@ def drains(*, in_memory: bool) -> list[Scenario]:
     loop = "rename, open, read, unlink"
 
     def drain(ours: int, processes: int, target: float) -> Scenario:
-        sides = (partial(queue.drains, ours), partial(bare.drains, processes))
+        sides = (partial(queue.drains, ours), partial(bare_runs.drains, processes))
         plural = "s" if ours > 1 else ""
         return Scenario(f"drain, {ours} worker{plural}", 10_000, *sides, f"{loop}; {processes}", target=target)
 
@@ -82,7 +82,7 @@ def arrays() -> list[Scenario]:
         return Scenario(name, 200_000, *sides, "the same bytes, encoded alike", least=250_000 if durable else 500_000)
 
     def drain(size: int) -> Scenario:
-        sides = (partial(queue.array_drains, size), partial(bare.array_drains, size))
+        sides = (partial(queue.array_drains, size), partial(bare_runs.array_drains, size))
         goal = 150_000 if size == THOUSAND else None
         return Scenario(f"array elements, {size:,} each", 200_000, *sides, "read, split, decode, call", least=goal)
 
@@ -117,16 +117,20 @@ def latencies() -> list[Scenario]:
 
 def others() -> list[Scenario]:
     def handover(children: int) -> Scenario:
-        sides = (partial(queue.handovers, children), partial(bare.handovers, children))
+        sides = (partial(queue.handovers, children), partial(bare_runs.handovers, children))
         plural = "ren" if children > 1 else ""
         return Scenario(f"hand over {children} child{plural}", 100, *sides, "the same writes, syncs, renames")
 
     return [
         handover(1),
         handover(10),
-        Scenario("retry", 2000, queue.retries, bare.retries, "the same renames and records"),
-        Scenario("recover a dead worker's claims", 10_000, queue.recoveries, bare.recoveries, "renames", target=0.6),
-        Scenario("recover, with all it does", 10_000, queue.recoveries, bare.told_recoveries, "look, note, rename"),
+        Scenario("retry", 2000, queue.retries, bare_runs.retries, "the same renames and records"),
+        Scenario(
+            "recover a dead worker's claims", 10_000, queue.recoveries, bare_runs.recoveries, "renames", target=0.6
+        ),
+        Scenario(
+            "recover, with all it does", 10_000, queue.recoveries, bare_runs.told_recoveries, "look, note, rename"
+        ),
         Scenario("fsq --version", 10, starts.version, starts.bare_typer, "a bare typer program", "ms", target=1 / 1.3),
         Scenario("mv -n FILE new/", 50, starts.moves, starts.nothing, "true", "ms"),
         Scenario("fsq submit --lines", 20_000, starts.lines, queue.batches, "submit_many"),

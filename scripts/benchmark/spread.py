@@ -6,7 +6,7 @@ import os
 import time
 from functools import partial
 
-from benchmark import bare
+from benchmark import bare, bare_runs
 from benchmark.latency import cpu_seconds
 from benchmark.processes import end, fork, together
 from benchmark.queue import PAYLOAD, producer_in, wait_for, work
@@ -45,7 +45,7 @@ def bare_queues(number: int, home: str, count: int) -> Measured:
 
     def consume(who: int) -> None:
         for queue, texts in enumerate(spread):
-            bare.consume(home, texts[(who + queue) % WORKERS :: WORKERS], handler, f"{home}/new/{queue}")
+            bare_runs.consume(home, texts[(who + queue) % WORKERS :: WORKERS], handler, f"{home}/new/{queue}")
 
     together(WORKERS, consume)
     return Measured(handler.seconds)
