@@ -158,3 +158,11 @@ def test_the_page_needs_no_network(tmp_path: Path) -> None:
     assert "&lt;s&gt;" in text
     assert "http" not in text
     assert "<script" not in text
+
+
+@pytest.mark.parametrize("given", [("--dir", "/nowhere"), ("--image-dir", "/nowhere"), ("--json", "/nowhere/out")])
+def test_a_place_that_is_not_there_is_told_before_anything_is_measured(given: tuple[str, str]) -> None:
+    done = bench(*given)
+    assert done.returncode == 2
+    assert "/nowhere" in done.stderr
+    assert "Traceback" not in done.stderr

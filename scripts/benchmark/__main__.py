@@ -81,7 +81,16 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--html", metavar="FILE", help="write a page with a bar for each ratio, or a picture for each curve"
     )
-    return parser.parse_args()
+    given = parser.parse_args()
+    for directory in [*(given.dir or ()), *filter(None, [given.image_dir])]:
+        if not os.access(directory, os.W_OK | os.X_OK) or not os.path.isdir(directory):
+            parser.error(
+                f"{directory}: no directory that can be written to; name one on the file system to be measured"
+            )
+    for path in filter(None, (given.json, given.html)):
+        if not os.path.isdir(os.path.dirname(path) or "."):
+            parser.error(f"{path}: its directory is not there; make it first")
+    return given
 
 
 def places_of(given: argparse.Namespace) -> list[AbstractContextManager[tuple[str, str]]]:
