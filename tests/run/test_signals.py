@@ -143,9 +143,7 @@ def test_hangup_starts_anew_with_fresh_code(fsq: Fsq) -> None:
     code = "import time\ndef load(job):\n    open('seen', 'a').write('{}\\n')\n    time.sleep(0.3)\n"
     fsq.write("etl.py", code.format("old"))
     seen = fsq.where / "seen"
-    running = fsq.execute(
-        "-r", fsq.root, "worker", "--handler", "etl:load", "-n", "1", env={"PYTHONDONTWRITEBYTECODE": "1"}
-    )
+    running = fsq.execute("-r", fsq.root, "worker", "--handler", "etl:load", "-n", "1")
     producer = Producer(fsq.root)
     producer.submit(0)
     until(seen.exists, "the first job runs")
