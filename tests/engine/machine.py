@@ -16,7 +16,7 @@ from workqueue.engine.queue_dealer import QueueDealer
 from workqueue.jobs.states import State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from workqueue.engine.directory import DirectoryEngine
     from workqueue.engine.protocol import Claim
@@ -51,6 +51,9 @@ class SortedFs(CrashingFs):
 
     def list(self, path: str) -> list[str]:
         return sorted(super().list(path))
+
+    def each(self, path: str) -> Iterator[str]:
+        return iter(sorted(super().each(path)))
 
 
 class Run(NamedTuple):

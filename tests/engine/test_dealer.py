@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,6 +16,9 @@ from workqueue.engine.protocol import Claim, Unclaimable
 from workqueue.engine.queue_dealer import QueueDealer
 from workqueue.errors import of_path
 from workqueue.jobs import names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def listed(world: World, width: int = 100) -> QueueDealer:
@@ -96,9 +100,9 @@ def test_the_disk_is_listed_every_two_seconds_and_not_more_often(world: World) -
 
 def test_a_slow_listing_is_made_less_often(world: World) -> None:
     class SlowFs(UnsyncedFs):
-        def list(self, path: str) -> list[str]:
+        def each(self, path: str) -> Iterator[str]:
             world.clock.advance(0.5)
-            return super().list(path)
+            return super().each(path)
 
     dealer = QueueDealer(world.open(SlowFs()).root, Q)
     dealer.refresh(now=True)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.worlds import plain_name
 from workqueue.engine.window import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NOW = 1_764_000_000_000
 NAMES = st.builds(plain_name, st.integers(0, NOW), st.integers(0, 9), st.integers(0, 3), number=st.integers(0, 2**70))
@@ -125,3 +130,27 @@ def test_jobs_of_a_batch_stand_where_it_does_and_among_themselves_by_age() -> No
     for text in (plain_name(9), inside[2], plain_name(4), inside[0], inside[1]):
         window.add(text, NOW)
     assert drained(window) == [plain_name(4), *inside, plain_name(9)]
+
+
+def test_of_a_large_backlog_only_a_part_is_in_memory_at_a_time() -> None:
+    """Else the names that are kept, from all over the listing, would hold on to all of its memory."""
+    alive = most = 0
+
+    class Counted(str):
+        __slots__ = ()
+
+        def __del__(self) -> None:
+            nonlocal alive
+            alive -= 1
+
+    def listing() -> Iterator[str]:
+        nonlocal alive, most
+        for number in range(5000):
+            alive += 1
+            most = max(most, alive)
+            yield Counted(plain_name(number=number * 2_654_435_761 % 2**32))
+
+    window = Window(100)
+    window.fill(listing(), NOW)
+    assert len(window) == 100
+    assert most <= 402

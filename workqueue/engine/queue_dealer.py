@@ -20,6 +20,8 @@ from workqueue.engine.window import WIDTH, Window
 from workqueue.jobs import names
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from workqueue.engine.root import Root
 
 RESCAN = 2.0
@@ -89,11 +91,10 @@ class QueueDealer:
         self._list_later()
         self.next_listing = clock.monotonic() + max(rescan, 20 * (clock.monotonic() - start))
 
-    def _listing(self) -> list[str]:
-        listed = self._root.fs.list(self._new)
-        if self._skipped:
-            listed = [text for text in listed if not self._is_skipped(text)]
-        return [text for text in listed if text not in self._dealt] if self._dealt else listed
+    def _listing(self) -> Iterator[str]:
+        for text in self._root.fs.each(self._new):
+            if text not in self._dealt and not (self._skipped and self._is_skipped(text)):
+                yield text
 
     def _is_skipped(self, text: str) -> bool:
         inode = self._skipped.get(text)
@@ -106,9 +107,10 @@ class QueueDealer:
         return False
 
     def _list_later(self) -> None:
-        found = [(names.due_of(text), text) for text in self._root.fs.list(self._later)]
-        self._delayed_cut = len(found) > self._width
-        self._delayed = heapq.nsmallest(self._width, found) if self._delayed_cut else sorted(found)
+        found = ((names.due_of(text), text) for text in self._root.fs.each(self._later))
+        self._delayed = heapq.nsmallest(self._width + 1, found)
+        self._delayed_cut = len(self._delayed) > self._width
+        del self._delayed[self._width :]
 
     def add(self, text: str) -> None:
         """Learn of a name in new/ before the next listing."""

@@ -17,7 +17,7 @@ from workqueue.jobs import names
 from workqueue.jobs.ids import first_at
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Iterable
 
 WIDTH = 50_000
 """10 MB, and under 30 µs a job for listing again at a million."""
@@ -50,19 +50,27 @@ class Window:
     def __len__(self) -> int:
         return len(self._entries) - self._head
 
-    def fill(self, texts: Collection[str], now_ms: int) -> None:
-        """Replace all entries by the first of these names."""
+    def fill(self, texts: Iterable[str], now_ms: int) -> None:
+        """Replace all entries by the first of these names. Only some of them are in memory at a time.
+
+        Else the names that are kept would lie scattered over a hundred MB, of which none could be given back.
+        """
         if self._sights:
-            here = set(texts)
+            here = set(texts := list(texts))
             self._sights = {text: at for text, at in self._sights.items() if text in here}
         found: list[str] = []
+        last = ""
         self.is_cut = False
         for text in texts:
-            found.append(entry(text, self._sights, now_ms))
+            new = entry(text, self._sights, now_ms)
+            if last and new > last:
+                continue
+            found.append(new)
             if len(found) >= 4 * self._width:
                 found.sort()
                 del found[self._width :]
                 self.is_cut = True
+                last = found[-1]
         found.sort()
         if len(found) > self._width:
             del found[self._width :]

@@ -165,6 +165,13 @@ class Fs:
         """Names in a directory, in no order that means anything; dot names are left out."""
         return [name for name in os.listdir(path) if not name.startswith(".")]
 
+    def each(self, path: str) -> Iterator[str]:
+        """The same of a large directory, one after the other."""
+        with os.scandir(path) as entries:
+            for entry in entries:
+                if not entry.name.startswith("."):
+                    yield entry.name
+
     def read(self, path: str, limit: int = -1, start: int = 0) -> bytes:
         """The content of a regular file from `start` on, or so many bytes of it."""
         fd = self.open(path)
