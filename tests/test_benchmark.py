@@ -19,8 +19,12 @@ from benchmark.scenario import IncompleteError, Measured, Result, Scenario, meas
 from benchmark.scenarios import scenarios
 from benchmark.table import row
 
+from support.mounts import SmallDisk, disk
+
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+__all__ = ["disk"]
 
 SCRIPTS = Path(__file__).parent.parent / "scripts"
 QUICK = [one for one in scenarios("tmpfs") if not one.slow and one.unit == "/s" and "backlog" not in one.name]
@@ -165,4 +169,13 @@ def test_a_place_that_is_not_there_is_told_before_anything_is_measured(given: tu
     done = bench(*given)
     assert done.returncode == 2
     assert "/nowhere" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_disk_that_is_full_makes_no_measurement(disk: SmallDisk) -> None:
+    disk.fill("space", but=1 << 18)
+    done = bench("--dir", disk.path, "--only", "submit, volatile", "--repeats", "1")
+    assert done.returncode == 1
+    assert "INCOMPLETE" in done.stdout
+    assert "No space left on device" in done.stdout
     assert "Traceback" not in done.stderr

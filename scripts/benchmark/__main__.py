@@ -39,7 +39,7 @@ def main() -> int:
                     for one in measured():
                         found.append(one)
                         print(table(one) if isinstance(one, Curve) else row(one), flush=True)
-                except IncompleteError as error:
+                except (IncompleteError, OSError) as error:
                     incomplete += 1
                     print(f"{name:34}INCOMPLETE: {error}", flush=True)
             print(flush=True)
