@@ -153,4 +153,4 @@ def test_of_a_large_backlog_only_a_part_is_in_memory_at_a_time() -> None:
     window = Window(100)
     window.fill(listing(), NOW)
     assert len(window) == 100
-    assert most <= 402
+    assert most <= 202

@@ -66,7 +66,7 @@ class Window:
             if last and new > last:
                 continue
             found.append(new)
-            if len(found) >= 4 * self._width:
+            if len(found) >= 2 * self._width:
                 found.sort()
                 del found[self._width :]
                 self.is_cut = True
