@@ -25,11 +25,11 @@ CHANGES = frozenset({
 })  # fmt: skip
 TRACELESS = frozenset({"start_write_out", "sync", "sync_dir", "close", "lock"})
 """Changes after which a kill leaves the same as before them: what is not synced is lost to a power cut alone."""
-LOOKS = frozenset({"open", "open_dir", "open_slot", "stat", "list"})
-OPENS = frozenset({"create", "sync_dir", "append", "open_append", "open", "open_dir", "open_slot", "list"})
+LOOKS = frozenset({"open", "open_dir", "open_slot", "stat", "list", "each"})
+OPENS = frozenset({"create", "sync_dir", "append", "open_append", "open", "open_dir", "open_slot", "list", "each"})
 """What needs a descriptor."""
 HINTS = frozenset({"start_write_out"})
-PEEKS = frozenset({"stat", "list"})
+PEEKS = frozenset({"stat", "list", "each"})
 NO_ROOM = CHANGES - HINTS - {"lock"}
 """A file system that copies on write needs room even to remove something."""
 FAILS: dict[int, frozenset[str]] = {

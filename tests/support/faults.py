@@ -47,7 +47,7 @@ CHANGES = (
     "set_mtime",
     "lock",
 )
-LOOKS = ("open", "open_dir", "open_slot", "stat", "list")
+LOOKS = ("open", "open_dir", "open_slot", "stat", "list", "each")
 COUNTED = (*CHANGES, *LOOKS)
 MADE_OF_THEM = (
     "read",
