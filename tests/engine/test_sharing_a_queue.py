@@ -10,7 +10,7 @@ import pytest
 from engine.worlds import Q, plain_name
 from workqueue.engine.dealer import Dealer
 from workqueue.engine.protocol import Claim
-from workqueue.engine.queue_dealer import FAR, MANY
+from workqueue.engine.queue_dealer import FAR, MANY, SOON
 
 if TYPE_CHECKING:
     from engine.worlds import World
@@ -94,6 +94,17 @@ def test_what_was_passed_over_is_found_again(world: World) -> None:
         crew.claim(hint)
     crew.dealer.settle(Q, crew.hints, lost=MANY)
     assert shared(world, [crew]) == 0, "and nobody else was there"
+
+
+def test_what_was_passed_over_is_found_again_soon_though_there_are_others(world: World) -> None:
+    fill(world, 1000)
+    crew = Crew(world, MANY)
+    crew.ask()
+    crew.dealer.settle(Q, crew.hints, lost=MANY)
+    assert crew.dealer.queues[Q].deal(1) != [world.ls("new")[MANY]]
+    world.clock.advance(SOON)
+    crew.ask()
+    assert crew.hints[0] == world.ls("new")[0]
 
 
 def test_nothing_is_served_before_its_turn_because_names_were_passed_over(world: World) -> None:

@@ -30,6 +30,8 @@ SHARED = 10.0
 """Seconds after a lost claim for which another is taken to be at the same names."""
 MANY = 16
 """Names of a deal from which on jobs are so short that a look at each would cost more than it saves."""
+SOON = 0.25
+"""Seconds after which names that were passed over are listed again."""
 FAR = 32
 """Deals that are passed over at most: half a second of work."""
 
@@ -58,6 +60,7 @@ class QueueDealer:
         self._has_passed = False
         """Whether names were passed over since the last listing."""
         self._is_first = True
+        self._least_wait = 0.0
         self.next_listing = 0.0
 
     # -- what there is -----------------------------------------------------------------------------------------
@@ -89,7 +92,8 @@ class QueueDealer:
         self._has_passed = False
         self._window.fill(self._listing(), clock.now_ms())
         self._list_later()
-        self.next_listing = clock.monotonic() + max(rescan, 20 * (clock.monotonic() - start))
+        self._least_wait = 20 * (clock.monotonic() - start)
+        self.next_listing = clock.monotonic() + max(rescan, self._least_wait)
 
     def _listing(self) -> Iterator[str]:
         for text in self._root.fs.each(self._new):
@@ -176,6 +180,9 @@ class QueueDealer:
             text = self._window.pop()
             count -= batches.BATCH if names.is_batch(text) else 1
             self._has_passed = True
+        if self._has_passed:  # among them may be one that a dead worker has left
+            soon = self._root.clock.monotonic() + max(SOON, self._least_wait)
+            self.next_listing = min(self.next_listing, soon)
 
     def _first(self) -> str | None:
         """The name that is next, with batch directories opened on the way; it stays in the window."""
